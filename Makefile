@@ -1,0 +1,37 @@
+# `make demo` and `make test` are the two commands; everything else is for those who build Assay.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test test-fast lint lock clean
+
+demo: $(VENV)/ready  ## the whole default study, from raw text to a verdict
+	dvc repro
+	assay verdict
+
+test: $(VENV)/ready  ## all tests
+	pytest
+
+test-fast: $(VENV)/ready  ## the tests that start no servers and train nothing: under two minutes
+	pytest -m "not slow"
+
+lint: $(VENV)/ready  ## style, types, import contracts
+	ruff check .
+	ruff format --check .
+	pyright
+	lint-imports
+
+# One environment, from exact versions. Built anew when the lock changes; `ready` is written last, so that a broken install is not taken for one.
+$(VENV)/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+lock:  ## resolve pyproject.toml anew into requirements.lock
+	$(PYTHON) infra/lock.py
+
+clean:  ## remove the environment and everything that a study made
+	rm -rf $(VENV) .assay data results report

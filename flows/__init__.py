@@ -1,0 +1,1 @@
+"""Order, placement, retries, what the UI shows. The only place with Prefect."""

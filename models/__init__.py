@@ -1,0 +1,1 @@
+"""What is trained or fitted, and pure mathematics. No Prefect, MLflow, DVC or network."""

@@ -1,0 +1,1 @@
+"""One step of work per file: files in, files and small frozen records out. No Prefect."""

@@ -1,0 +1,202 @@
+"""The study: `params.yaml` as frozen models. Its vocabulary is here; each part's fields are beside the code that they configure."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from models.frozen import Frozen, StudyError
+from models.ladder import Ladder
+from models.training_plan import Hardware, TrainingConfig
+from tasks import layout
+from tasks.sources.config import LocalSource, Name, Source
+from tasks.steps.config import Step
+
+
+class Heldout(Frozen):
+    """Documents that are split off by a hash of their text before any recipe, the same for all."""
+
+    share: float = Field(0.02, gt=0, lt=0.5, description="of each domain's documents, before the cap")
+    max_bytes_per_domain: PositiveInt = Field(65_536, description="UTF-8 bytes of held-out text per domain, at most")
+    near_duplicate_similarity: float = Field(
+        0.7, gt=0, le=1, description="estimated Jaccard similarity of word 5-grams from which a training document is too near to a held-out one"
+    )
+
+
+class Recipe(Frozen):
+    """An ordered list of curation steps over the pool, or over what another recipe leaves of it."""
+
+    base: Name = Field(layout.POOL, alias="from", description="`pool`, or the recipe whose corpus this one continues")
+    steps: tuple[Step, ...] = ()
+
+
+class TokenizerConfig(Frozen):
+    """Trained here (byte-level BPE on the pool), or any Hugging Face one by name or path."""
+
+    path: str | None = Field(None, description="name or path of a Hugging Face tokenizer; trained on the pool when absent")
+    vocab_size: PositiveInt = Field(2048, description="of a tokenizer trained here")
+    max_training_bytes: PositiveInt = Field(20_000_000, description="UTF-8 bytes of pool text that it is trained on, at most")
+
+
+class Mixture(Frozen):
+    """How a training stream is drawn from a corpus."""
+
+    recipe: Name
+    weights: dict[Name, float] | Literal["natural", "uniform"] = Field(description="by domain, of tokens; `natural` is the corpus' own shares")
+    max_epochs: PositiveFloat | None = Field(None, description="cap on how often any domain may be repeated in a run")
+
+    @model_validator(mode="after")
+    def _weights_sum_to_one(self) -> Self:
+        if isinstance(self.weights, dict):
+            if negative := {d: w for d, w in self.weights.items() if not w >= 0}:
+                raise ValueError(f"weights must not be negative: {negative}")
+            if abs((total := sum(self.weights.values())) - 1) > 1e-6:
+                raise ValueError(f"weights sum to {total:.6g}, not to 1")
+        return self
+
+
+class EvaluationConfig(Frozen):
+    """What every run is asked after training."""
+
+    items_per_benchmark: PositiveInt = Field(100, description="items of each benchmark, at most")
+    batch_sequences: PositiveInt = 64
+    lm_eval_tasks: tuple[str, ...] = Field((), description="further tasks of lm-eval by name (from the hub, where there is a network)")
+
+
+class Target(Frozen):
+    """The scale that the verdict is about, and what wins there."""
+
+    num_params: PositiveFloat
+    tokens: PositiveFloat
+    domain_weights: dict[Name, float] | Literal["uniform"] = Field("uniform", description="the loss is the mean of bits per byte with these weights")
+    confidence: float = Field(0.9, gt=0.5, lt=1, description="of intervals, and the probability from which a winner is named")
+    bootstraps: PositiveInt = 200
+
+
+class Study(Frozen):
+    """One question: everything that a person chooses."""
+
+    name: Name
+    question: str
+    seed: int = Field(0, description="of splits, samples and bootstraps; the runs have seeds of their own in the ladder")
+    sources: dict[Name, Source] = {}
+    local_sources: dict[Name, LocalSource] = {}
+    heldout: Heldout = Heldout()
+    recipes: Annotated[dict[Name, Recipe], Field(min_length=1)]
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    mixtures: Annotated[dict[Name, Mixture], Field(min_length=1)]
+    ladder: Ladder
+    training: TrainingConfig = TrainingConfig()
+    hardware: Hardware = Hardware()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    target: Target
+
+    @property
+    def all_sources(self) -> dict[str, Source | LocalSource]:
+        return {**self.sources, **self.local_sources}
+
+    @property
+    def declared_domains(self) -> set[str] | None:
+        """The domains of all sources, or None when some come from a column and are known only after ingest."""
+        if any(getattr(source, "domain_column", None) for source in self.all_sources.values()):
+            return None
+        return {source.domain for source in self.all_sources.values()}
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        if not self.all_sources:
+            raise ValueError("a study needs at least one source")
+        if both := self.sources.keys() & self.local_sources.keys():
+            raise ValueError(f"{sorted(both)} are named in sources and in local_sources")
+        if layout.POOL in self.recipes:
+            raise ValueError(f"'{layout.POOL}' names the pool itself; give the recipe another name")
+        for name, recipe in self.recipes.items():
+            if recipe.base != layout.POOL:
+                known(recipe.base, self.recipes, f"recipes.{name}.from")
+            lineage(self.recipes, name)
+        for name, mixture in self.mixtures.items():
+            known(mixture.recipe, self.recipes, f"mixtures.{name}.recipe")
+        domains = self.declared_domains
+        if domains is not None:
+            for where, weights in self._weights_by_place():
+                for domain in weights:
+                    known(domain, domains, where)
+        return self
+
+    def _weights_by_place(self) -> list[tuple[str, dict[str, float]]]:
+        places = [(f"mixtures.{name}.weights", mixture.weights) for name, mixture in self.mixtures.items()]
+        places.append(("target.domain_weights", self.target.domain_weights))
+        return [(where, weights) for where, weights in places if isinstance(weights, dict)]
+
+
+def lineage(recipes: dict[str, Recipe], name: str) -> list[str]:
+    """The recipes that lead from the pool to `name`, first to last.
+
+    Raises:
+        ValueError: when the recipes continue each other in a circle.
+    """
+    chain = [name]
+    while (base := recipes[chain[0]].base) != layout.POOL:
+        if base in chain:
+            raise ValueError(f"recipes continue each other in a circle: {' <- '.join([base, *chain])}")
+        chain.insert(0, base)
+    return chain
+
+
+def known(name: str, names: Any, where: str) -> None:
+    """Raises a ValueError that names the nearest known name when `name` is not among `names`."""
+    if name not in names:
+        raise ValueError(f"{where}: '{name}' is not known{nearest(name, names)}; known are {', '.join(sorted(names))}")
+
+
+def nearest(name: str, names: Any) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def load_study(path: Path | str = layout.PARAMS) -> Study:
+    """Reads a parameter file.
+
+    Raises:
+        StudyError: one sentence with the first offending key and value, and the nearest known name.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StudyError(f"There is no parameter file {path}: run this in a study's folder.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(values, dict):
+        raise StudyError(f"{path} must hold a mapping of keys, not {type(values).__name__}.")
+    try:
+        return Study.model_validate(values)
+    except ValidationError as error:
+        raise StudyError(f"{path}: {in_one_sentence(error)}") from None
+
+
+def in_one_sentence(error: ValidationError) -> str:
+    """The first of pydantic's errors, in words; how many more there are."""
+    first, *more = error.errors()
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        key = str(first["loc"][-1])
+        message = f"unknown key '{where}'{nearest(key, _known_keys(first['loc'][:-1]))}"
+    elif first["type"] == "missing":
+        message = f"'{where}' is missing"
+    elif first["type"] == "value_error":
+        message = ": ".join(part for part in (where, str(first["ctx"]["error"])) if part)
+    else:
+        message = f"'{where}' is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    return message + (f" (and {len(more)} more)" if more else "") + "."
+
+
+def _known_keys(location: tuple[int | str, ...]) -> set[str]:
+    """All field names of the study's models that could stand at `location`; without resolving unions, all that there are."""
+    return {name for model in _all_models(Frozen) for name in model.model_fields} if location else set(Study.model_fields)
+
+
+def _all_models(model: type[Frozen]) -> list[type[Frozen]]:
+    return [model] + [deeper for subclass in model.__subclasses__() for deeper in _all_models(subclass)]

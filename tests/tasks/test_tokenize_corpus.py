@@ -1,0 +1,67 @@
+import os
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from transformers import AutoTokenizer
+
+from models.frozen import StudyError
+from tasks import layout
+from tasks.documents import DOCUMENT_SCHEMA, write_shards
+from tasks.study import Study, TokenizerConfig, load_study
+from tasks.tokenize_corpus import load_tokens, tokenize_corpus
+from tasks.train_tokenizer import load_pretrained, sample, train_tokenizer
+
+TEXTS = [f"{animal} number {i}: the quick brown fox — «été» \U0001f98a \x00 <|endoftext|>" for i in range(40) for animal in ("cat", "dog", "ox")]
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch) -> Study:
+    study = load_study(os.path.abspath("params.yaml")).model_copy(update={"tokenizer": TokenizerConfig(vocab_size=300)})
+    monkeypatch.chdir(tmp_path)
+    rows = [{"id": f"s#{i}", "text": t, "source": "s", "domain": t.split()[0]} for i, t in enumerate(TEXTS)]
+    table = pa.Table.from_pylist(rows, schema=DOCUMENT_SCHEMA)
+    for corpus in (layout.POOL, "raw"):
+        write_shards(layout.kept(corpus), [table], DOCUMENT_SCHEMA, shard_bytes=1000)
+    return study
+
+
+def test_tokens_are_the_texts_of_their_domain_in_order_and_counted(study):
+    assert train_tokenizer(study).vocab_size == 300
+    manifest = tokenize_corpus(study, "raw")
+    tokens = load_tokens(layout.TOKENS / "raw")
+    tokenizer = AutoTokenizer.from_pretrained(layout.TOKENIZER)
+    assert sorted(tokens.tokens_by_domain) == ["cat", "dog", "ox"]
+    for domain, ids in tokens.tokens_by_domain.items():
+        offsets = np.load(layout.TOKENS / "raw" / f"{domain}.offsets.npy").astype(int)
+        documents = [ids[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+        assert all(document[-1] == manifest.end_of_text_id for document in documents)
+        expected = [t for t in TEXTS if t.startswith(domain)]
+        assert [tokenizer.decode(document[:-1]) for document in documents] == expected
+        record = manifest.domains[domain]
+        assert (record.documents, record.tokens, record.bytes) == (40, len(ids), sum(len(t.encode()) for t in expected))
+
+
+def test_a_document_that_spells_the_end_of_text_does_not_end_itself(study):
+    train_tokenizer(study)
+    manifest = tokenize_corpus(study, "raw")
+    for ids in load_tokens(layout.TOKENS / "raw").tokens_by_domain.values():
+        assert int((np.asarray(ids) == manifest.end_of_text_id).sum()) == 40
+
+
+def test_the_same_pool_gives_the_same_tokenizer_and_a_cap_samples_it(study):
+    train_tokenizer(study)
+    first = (layout.TOKENIZER / "tokenizer.json").read_bytes()
+    train_tokenizer(study)
+    assert (layout.TOKENIZER / "tokenizer.json").read_bytes() == first
+    total = sum(len(t.encode()) for t in TEXTS)
+    taken = list(sample(0, total // 2))
+    assert 0.3 * total < sum(len(t.encode()) for t in taken) < 0.7 * total
+    assert taken != list(sample(1, total // 2))
+    assert list(sample(0, total)) == TEXTS
+
+
+def test_a_tokenizer_that_is_not_there_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(StudyError, match=r"tokenizer.path './nowhere' can't be loaded .*: give the name"):
+        load_pretrained("./nowhere")
