@@ -1,5 +1,5 @@
 # `make demo` and `make test` are the two commands; everything else is for those who build Assay.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
