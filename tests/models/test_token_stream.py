@@ -56,9 +56,9 @@ def test_a_new_domain_leaves_the_order_inside_the_others():
 
 
 def test_refusals_name_the_domain():
-    with pytest.raises(ValueError, match="'b' has weight 0.5 but no tokens"):
+    with pytest.raises(ValueError, match=r"'b' has weight 0.5 but no tokens"):
         TokenStream(corpus(a=41), {"a": 0.5, "b": 0.5}, T, 10, seed=0)
-    with pytest.raises(ValueError, match="'a' has 4 tokens, fewer than one sequence of 4"):
+    with pytest.raises(ValueError, match=r"'a' has 4 tokens, fewer than one sequence of 4"):
         TokenStream(corpus(a=4), {"a": 1.0}, T, 10, seed=0)
     with pytest.raises(ValueError, match=r"'a' would be read 1.50 times, more than max_epochs 1.2"):
         TokenStream(corpus(a=41), {"a": 1.0}, T, 15, seed=0, max_epochs=1.2)

@@ -1,4 +1,4 @@
-import os
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 from models.frozen import StudyError
 from tasks import layout
 from tasks.documents import DOCUMENT_SCHEMA, write_shards
-from tasks.study import Study, TokenizerConfig, load_study
+from tasks.study import Study, TokenizerConfig
 from tasks.tokenize_corpus import load_tokens, tokenize_corpus
 from tasks.train_tokenizer import load_pretrained, sample, train_tokenizer
 
@@ -16,14 +16,12 @@ TEXTS = [f"{animal} number {i}: the quick brown fox — «été» \U0001f98a \x0
 
 
 @pytest.fixture
-def study(tmp_path, monkeypatch) -> Study:
-    study = load_study(os.path.abspath("params.yaml")).model_copy(update={"tokenizer": TokenizerConfig(vocab_size=300)})
-    monkeypatch.chdir(tmp_path)
+def study(study_folder, default_study) -> Study:
     rows = [{"id": f"s#{i}", "text": t, "source": "s", "domain": t.split()[0]} for i, t in enumerate(TEXTS)]
     table = pa.Table.from_pylist(rows, schema=DOCUMENT_SCHEMA)
     for corpus in (layout.POOL, "raw"):
         write_shards(layout.kept(corpus), [table], DOCUMENT_SCHEMA, shard_bytes=1000)
-    return study
+    return default_study.model_copy(update={"tokenizer": TokenizerConfig(vocab_size=300)})
 
 
 def test_tokens_are_the_texts_of_their_domain_in_order_and_counted(study):
@@ -34,7 +32,7 @@ def test_tokens_are_the_texts_of_their_domain_in_order_and_counted(study):
     assert sorted(tokens.tokens_by_domain) == ["cat", "dog", "ox"]
     for domain, ids in tokens.tokens_by_domain.items():
         offsets = np.load(layout.TOKENS / "raw" / f"{domain}.offsets.npy").astype(int)
-        documents = [ids[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+        documents = [ids[a:b] for a, b in pairwise(offsets)]
         assert all(document[-1] == manifest.end_of_text_id for document in documents)
         expected = [t for t in TEXTS if t.startswith(domain)]
         assert [tokenizer.decode(document[:-1]) for document in documents] == expected
@@ -61,7 +59,7 @@ def test_the_same_pool_gives_the_same_tokenizer_and_a_cap_samples_it(study):
     assert list(sample(0, total)) == TEXTS
 
 
-def test_a_tokenizer_that_is_not_there_is_one_sentence(tmp_path, monkeypatch):
+def test_a_tokenizer_that_is_not_there_is_one_sentence(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(StudyError, match=r"tokenizer.path './nowhere' can't be loaded .*: give the name"):
+    with pytest.raises(StudyError, match=r"tokenizer.path './nowhere' can't be loaded .*: name a Hugging Face tokenizer"):
         load_pretrained("./nowhere")

@@ -1,0 +1,85 @@
+"""Every mistake in params.yaml is one sentence with the offending value and the way out."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from models.frozen import StudyError
+from tasks.study import lineage, load_study
+
+
+def changed(tmp_path, path: str, value):
+    """params.yaml of the checkout, with one key set (or removed, for `...`)."""
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    *parents, last = path.split("/")
+    place = values
+    for key in parents:
+        place = place[key]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    return tmp_path / "params.yaml"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("mixtres", {}, r"unknown key 'mixtres' \(did you mean 'mixtures'\?\)"),
+        ("training/sequence_lenght", 128, r"unknown key 'training.sequence_lenght' \(did you mean 'sequence_length'\?\)"),
+        ("training/precision", "fp8", r"'training.precision' is 'fp8': input should be"),
+        ("hardware/ranks", 0, r"'hardware.ranks' is 0: input should be greater than 0"),
+        ("mixtures/raw-natural/weights", {"code": 0.5, "legal": 0.4}, r"mixtures.raw-natural.*: weights sum to 0.9, not to 1"),
+        ("mixtures/raw-natural/weights", {"code": 1.5, "legal": -0.5}, r"weights must not be negative: \{'legal': -0.5\}"),
+        (
+            "mixtures/raw-natural/weights",
+            {"coed": 1.0},
+            r"mixtures.raw-natural.weights: 'coed' is not known \(did you mean 'code'\?\); known are api,",
+        ),
+        ("mixtures/raw-natural/recipe", "rwa", r"mixtures.raw-natural.recipe: 'rwa' is not known \(did you mean 'raw'\?\)"),
+        ("recipes/raw/from", "nothing", r"recipes.raw.from: 'nothing' is not known"),
+        ("recipes/raw/from", "raw", r"recipes continue each other in a circle: raw <- raw"),
+        ("recipes/pool", {"from": "pool", "steps": []}, r"'pool' names the pool itself"),
+        ("recipes/Raw!", {"from": "pool", "steps": []}, r"recipes.Raw!"),
+        ("target/domain_weights", {"poetry": 1.0}, r"target.domain_weights: 'poetry' is not known"),
+        ("sources/code/sha256", "abc", r"'sources.code.archive.sha256' is 'abc': string should match"),
+        ("sources/code/kind", "ftp", r"sources.code"),
+        ("sources", {}, r"a study needs at least one source"),
+        ("ladder/seeds", [], r"'ladder.seeds' is \[\]"),
+        ("target", ..., r"'target' is missing"),
+    ],
+)
+def test_mistakes(tmp_path, path, value, sentence):
+    with pytest.raises(StudyError, match=sentence) as caught:
+        load_study(changed(tmp_path, path, value))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_file_and_no_yaml(tmp_path):
+    with pytest.raises(StudyError, match="There is no parameter file"):
+        load_study(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [1")
+    with pytest.raises(StudyError, match="is not valid YAML"):
+        load_study(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("- 1")
+    with pytest.raises(StudyError, match="must hold a mapping"):
+        load_study(tmp_path / "params.yaml")
+
+
+def test_a_stage_ends_with_the_sentence_and_exit_code_2(tmp_path, run_stage):
+    changed(tmp_path, "hardware/ranks", -1)
+    ended = run_stage(tmp_path, "tokenize_corpus", "raw")
+    assert ended.returncode == 2
+    assert ended.stderr == "assay: params.yaml: 'hardware.ranks' is -1: input should be greater than 0.\n"
+
+
+def test_the_default_study_is_what_dvc_reads_too():
+    """DVC's templates read params.yaml themselves: keys that dvc.yaml uses must be written out, not defaulted."""
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    study = load_study()
+    assert {name: recipe["from"] for name, recipe in values["recipes"].items()} == {name: recipe.base for name, recipe in study.recipes.items()}
+    assert values["local_sources"] == {}
+    for mixture in study.mixtures.values():
+        assert lineage(study.recipes, mixture.recipe)[-1] == mixture.recipe
