@@ -1,12 +1,25 @@
 """The kinds of source that `params.yaml` may name."""
 
+import difflib
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt
 
 from models.frozen import Frozen
+from tasks.sources.parsers import PARSERS
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)]
+DOMAIN_COLUMN = (
+    "column that holds each document's domain, made a name (lower case, '-' for all that is no letter or digit); `domain` where it is null"
+)
+
+
+def _known_parser(name: str) -> str:
+    if name not in PARSERS:
+        close = difflib.get_close_matches(name, PARSERS, n=1)
+        hint = f" (did you mean '{close[0]}'?)" if close else ""
+        raise ValueError(f"no parser is called '{name}'{hint}; there are {', '.join(sorted(PARSERS))}")
+    return name
 
 
 class SourceConfig(Frozen):
@@ -18,6 +31,7 @@ class SourceConfig(Frozen):
     max_bytes: PositiveInt | None = Field(None, description="UTF-8 bytes of text to take at most, as a sample over the whole source")
     text_column: str = "text"
     max_document_bytes: PositiveInt = Field(10_000_000, description="a longer document is refused: it is a file that was cut wrongly")
+    drop_overlong: bool = Field(False, description="drop and count longer documents instead of refusing the source")
 
 
 class ArchiveSource(SourceConfig):
@@ -29,7 +43,7 @@ class ArchiveSource(SourceConfig):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     members: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="glob patterns of the files to read")
     exclude: tuple[str, ...] = Field((), description="glob patterns of files to leave out")
-    parser: str = Field(description="how a file becomes documents: a name from tasks/sources/parsers.py")
+    parser: Annotated[str, AfterValidator(_known_parser)] = Field(description="how a file becomes documents: a name from tasks/sources/parsers.py")
 
 
 class HuggingFaceSource(SourceConfig):
@@ -40,7 +54,7 @@ class HuggingFaceSource(SourceConfig):
     name: str | None = None
     split: str = "train"
     revision: str | None = None
-    domain_column: str | None = None
+    domain_column: str | None = Field(None, description=DOMAIN_COLUMN)
 
 
 class S3FilesSource(SourceConfig):
@@ -48,7 +62,7 @@ class S3FilesSource(SourceConfig):
 
     kind: Literal["s3-files"]
     url: Annotated[str, Field(pattern=r"^s3://")]
-    domain_column: str | None = None
+    domain_column: str | None = Field(None, description=DOMAIN_COLUMN)
 
 
 class CommonCrawlSource(SourceConfig):
@@ -56,6 +70,7 @@ class CommonCrawlSource(SourceConfig):
 
     kind: Literal["common-crawl"]
     url: Annotated[str, Field(pattern=r"^s3://")]
+    drop_overlong: bool = Field(True, description="as in all sources; nobody can mend the web")
 
 
 Source = Annotated[ArchiveSource | HuggingFaceSource | S3FilesSource | CommonCrawlSource, Field(discriminator="kind")]
@@ -65,4 +80,4 @@ class LocalSource(SourceConfig):
     """Parquet or JSONL (plain, gz, zst) in a local file or folder. A kind of its own because DVC watches the path."""
 
     path: str
-    domain_column: str | None = None
+    domain_column: str | None = Field(None, description=DOMAIN_COLUMN)
