@@ -1,6 +1,7 @@
 """The study: `params.yaml` as frozen models. Its vocabulary is here; each part's fields are beside the code that they configure."""
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -11,6 +12,7 @@ from models.frozen import Frozen, StudyError
 from models.ladder import Ladder
 from models.training_plan import Hardware, TrainingConfig
 from tasks import layout
+from tasks.benchmarks.config import EvaluationConfig
 from tasks.sources.config import LocalSource, Name, Source
 from tasks.steps.config import Step
 
@@ -30,6 +32,9 @@ class Recipe(Frozen):
 
     base: Name = Field(layout.POOL, alias="from", description="`pool`, or the recipe whose corpus this one continues")
     steps: tuple[Step, ...] = ()
+    may_empty: tuple[Name, ...] = Field(
+        (), description="domains of which the steps may leave nothing though a mixture uses them"
+    )
 
 
 class TokenizerConfig(Frozen):
@@ -55,14 +60,6 @@ class Mixture(Frozen):
             if abs((total := sum(self.weights.values())) - 1) > 1e-6:
                 raise ValueError(f"weights sum to {total:.6g}, not to 1")
         return self
-
-
-class EvaluationConfig(Frozen):
-    """What every run is asked after training."""
-
-    items_per_benchmark: PositiveInt = Field(100, description="items of each benchmark, at most")
-    batch_sequences: PositiveInt = 64
-    lm_eval_tasks: tuple[str, ...] = Field((), description="further tasks of lm-eval by name (from the hub, where there is a network)")
 
 
 class Target(Frozen):
@@ -120,15 +117,21 @@ class Study(Frozen):
             known(mixture.recipe, self.recipes, f"mixtures.{name}.recipe")
         domains = self.declared_domains
         if domains is not None:
-            for where, weights in self._weights_by_place():
-                for domain in weights:
+            for where, named in self._domains_by_place():
+                for domain in named:
                     known(domain, domains, where)
         return self
 
-    def _weights_by_place(self) -> list[tuple[str, dict[str, float]]]:
-        places = [(f"mixtures.{name}.weights", mixture.weights) for name, mixture in self.mixtures.items()]
+    def _domains_by_place(self) -> list[tuple[str, Iterable[str]]]:
+        """Where the study names domains, and which."""
+        places: list[tuple[str, Any]] = [(f"mixtures.{name}.weights", mixture.weights) for name, mixture in self.mixtures.items()]
         places.append(("target.domain_weights", self.target.domain_weights))
-        return [(where, weights) for where, weights in places if isinstance(weights, dict)]
+        for name, recipe in self.recipes.items():
+            places.append((f"recipes.{name}.may_empty", recipe.may_empty))
+            for step in recipe.steps:
+                places.append((f"recipes.{name}.{step.step}.skip_domains", step.skip_domains))
+                places.append((f"recipes.{name}.{step.step}.reference_domains", getattr(step, "reference_domains", ())))
+        return [(where, named) for where, named in places if not isinstance(named, str)]
 
 
 def lineage(recipes: dict[str, Recipe], name: str) -> list[str]:

@@ -1,0 +1,137 @@
+"""What one recipe makes of the pool, or of another recipe's corpus: the documents kept and removed, the funnel, and what the steps learned.
+
+The output is cut into shards anew: its bytes depend on the documents and their order alone, not on the input's shards or the workers.
+"""
+
+import multiprocessing
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from itertools import repeat
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.frozen import Frozen, StudyError
+from tasks import layout
+from tasks.atomic import replace_directory, write_json
+from tasks.documents import REMOVED_SCHEMA, shard_paths, write_shards
+from tasks.stage import main
+from tasks.steps.base import BatchStep, StepConfig, StepContext, StepOutcome
+from tasks.steps.funnel import FunnelRow
+from tasks.steps.pipeline import run_steps
+from tasks.study import Study, lineage
+
+CURATION = layout.LOCAL / "curate"  # <recipe>-*/: shards between stages; removed when the recipe is done
+
+
+class Untouched(BatchStep):
+    """Stands in a recipe without steps, so that its funnel says what came in."""
+
+    step: Literal["input"] = "input"
+
+    def apply(self, table: pa.Table, context: StepContext) -> StepOutcome:
+        return StepOutcome(table, REMOVED_SCHEMA.empty_table())
+
+
+class CorpusRecord(Frozen):
+    recipe: str
+    funnel: tuple[FunnelRow, ...]
+
+
+def curate(study: Study, name: str) -> CorpusRecord:
+    """Writes `data/corpora/<name>`: kept/, removed/, funnel.json, and steps.json with what there is to know of the corpus steps.
+
+    Raises:
+        StudyError: when the base has no documents, when a step can't do what was asked, or when the recipe leaves nothing,
+            or nothing of a domain that a mixture draws from. The last good output stays in place.
+    """
+    if name not in study.recipes:
+        raise StudyError(f"There is no recipe '{name}': the study has {', '.join(study.recipes)}.")
+    recipe = study.recipes[name]
+    inputs = shard_paths(layout.kept(recipe.base))
+    if not inputs:
+        raise StudyError(f"There are no documents in {layout.kept(recipe.base)}: run the stage that writes it (`dvc repro`), or `dvc checkout`.")
+    with working_directory(name) as directory, processes(study.hardware.workers, len(inputs)) as run_all:
+        steps = recipe.steps or (Untouched(),)
+        paths, flows, records = run_steps(steps, inputs, StepContext(study.seed, name, directory), run_all)
+        funnel = flows.rows([step.step for step in steps])
+        refuse_ruin(study, name, funnel)
+        with replace_directory(layout.CORPORA / name) as output:
+            write_shards(output / "kept", map(pq.read_table, paths), kept_schema(inputs[0], recipe.steps))
+            # what the first step removed, then what the second did; each in the order of the documents
+            write_shards(output / "removed", map(pq.read_table, sorted(directory.glob("removed-*.parquet"))), REMOVED_SCHEMA)
+            write_json(output / "funnel.json", [row.model_dump() for row in funnel])
+            write_json(output / "steps.json", records)
+    return CorpusRecord(recipe=name, funnel=tuple(funnel))
+
+
+def kept_schema(shard: Path, steps: tuple[StepConfig, ...]) -> pa.Schema:
+    """The columns of the base, then those that the steps annotate, in the order of the steps."""
+    fields = {field.name: field for field in pq.read_schema(shard).remove_metadata()}
+    for step in steps:
+        fields.update({field.name: field for field in step.annotations()})
+    return pa.schema(list(fields.values()))
+
+
+@contextmanager
+def working_directory(recipe: str) -> Iterator[Path]:
+    CURATION.mkdir(parents=True, exist_ok=True)
+    path = Path(tempfile.mkdtemp(prefix=f"{recipe}-", dir=CURATION))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+@contextmanager
+def processes(workers: int | None, num_shards: int) -> Iterator[Callable[..., list]]:
+    """Gives `run_all(function, constant, *sequences)`, which calls the function in as many processes as there is work for."""
+    workers = min(workers or os.cpu_count() or 1, num_shards)
+    if workers == 1:
+        yield lambda function, constant, *sequences: list(map(function, repeat(constant), *sequences))
+        return
+    spawn = multiprocessing.get_context("spawn")  # a fork would copy the locks of Arrow's and Polars' threads as they are
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=use_one_thread) as pool:
+        yield lambda function, constant, *sequences: list(pool.map(function, repeat(constant), *sequences))
+
+
+def use_one_thread() -> None:
+    """In a worker: the cores are taken by the other workers."""
+    os.environ["POLARS_MAX_THREADS"] = "1"  # read when Polars is imported
+    pa.set_cpu_count(1)
+
+
+def refuse_ruin(study: Study, name: str, funnel: list[FunnelRow]) -> None:
+    """Raises a StudyError when nothing is left, or nothing of a domain that a mixture on this corpus (or on one made of it) draws from."""
+    last = {row.domain: row for row in funnel}
+    empty = [domain for domain, row in last.items() if not row.documents_out]
+    if len(empty) == len(last):
+        raise StudyError(f"Recipe '{name}' removes every document: {what_removed(funnel, empty)}; loosen these steps.")
+    for mixture_name, mixture in study.mixtures.items():
+        for domain in empty:
+            used = mixture.weights.get(domain, 0) > 0 if isinstance(mixture.weights, dict) else domain not in study.recipes[name].may_empty
+            if used and name in lineage(study.recipes, mixture.recipe):
+                raise StudyError(
+                    f"Recipe '{name}' leaves nothing of domain '{domain}', which mixture '{mixture_name}' uses: {what_removed(funnel, [domain])}; "
+                    f"loosen these steps, name the domain in their skip_domains, or, if it shall go, in recipes.{name}.may_empty and in no weights."
+                )
+
+
+def what_removed(funnel: list[FunnelRow], domains: list[str]) -> str:
+    """For these domains: which step removed how many documents, and the reasons."""
+    parts = []
+    for row in funnel:
+        if row.domain in domains and row.removed:
+            reasons = ", ".join(f"{reason} {amount.documents:,}" for reason, amount in row.removed.items())
+            parts.append(f"{row.step} removed {row.documents_in - row.documents_out:,} of {row.documents_in:,} documents of {row.domain} ({reasons})")
+    return "; ".join(parts) or "the base has none"
+
+
+if __name__ == "__main__":
+    main(curate)

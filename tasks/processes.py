@@ -1,0 +1,29 @@
+"""Work on shards in several processes of this machine."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from itertools import repeat
+
+import pyarrow as pa
+
+
+@contextmanager
+def processes(workers: int | None, num_shards: int) -> Iterator[Callable[..., list]]:
+    """Gives `run_all(function, constant, *sequences)`, which calls `function(constant, *items)` for all items of the sequences in as many
+    processes as there is work for (`workers` at most; all cores when None), and returns the results in order. One process is this one."""
+    workers = min(workers or os.cpu_count() or 1, num_shards)
+    if workers <= 1:
+        yield lambda function, constant, *sequences: list(map(function, repeat(constant), *sequences))
+        return
+    spawn = multiprocessing.get_context("spawn")  # a fork would copy the locks of Arrow's and Polars' threads as they are
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_use_one_thread) as pool:
+        yield lambda function, constant, *sequences: list(pool.map(function, repeat(constant), *sequences))
+
+
+def _use_one_thread() -> None:
+    """In a worker: the cores are taken by the other workers."""
+    os.environ["POLARS_MAX_THREADS"] = "1"  # read when Polars is imported
+    pa.set_cpu_count(1)

@@ -1,0 +1,18 @@
+"""The curation steps that a recipe may name. Each step's fields are beside its code; this is their union, and the registry."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tasks.steps.c4 import C4
+from tasks.steps.cleaning import Normalize
+from tasks.steps.duplicates import ExactDuplicates, NearDuplicates
+from tasks.steps.language import Language
+from tasks.steps.quality import QualityClassifier
+from tasks.steps.rules import GopherQuality, GopherRepetition
+from tasks.steps.selection import TopFraction
+
+Step = Annotated[
+    Normalize | Language | GopherQuality | GopherRepetition | C4 | ExactDuplicates | NearDuplicates | QualityClassifier | TopFraction,
+    Field(discriminator="step"),
+]
