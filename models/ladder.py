@@ -1,8 +1,14 @@
-"""The ladder: names of sizes -> shapes, parameters and FLOPs per token."""
+"""The ladder: names of sizes -> shapes, parameters and FLOPs per token; and the runs of a ladder.
 
-from typing import Annotated
+A size is named after its parameters *without* embeddings, which the vocabulary does not change. Budgets and the N of the laws count all
+parameters, embeddings once; a result states both.
+"""
 
-from pydantic import Field, PositiveInt
+import difflib
+from itertools import product
+from typing import Annotated, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from models.frozen import Frozen
 
@@ -17,12 +23,125 @@ class ModelShape(Frozen):
     d_ff: PositiveInt
     tied_embeddings: bool = True
 
+    @property
+    def d_head(self) -> int:
+        return self.d_model // self.num_heads
+
+    @property
+    def d_kv(self) -> int:
+        return self.num_kv_heads * self.d_head
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.d_model % (2 * self.num_heads):  # RoPE turns pairs
+            raise ValueError(f"d_model {self.d_model} must be a multiple of twice num_heads {self.num_heads}")
+        if self.num_heads % self.num_kv_heads:
+            raise ValueError(f"num_heads {self.num_heads} must be a multiple of num_kv_heads {self.num_kv_heads}")
+        return self
+
+
+def _shape(num_layers: int, d_model: int, num_heads: int, d_ff: int, num_kv_heads: int | None = None, tied_embeddings: bool = True) -> ModelShape:
+    return ModelShape(
+        num_layers=num_layers,
+        d_model=d_model,
+        num_heads=num_heads,
+        num_kv_heads=num_kv_heads or num_heads,
+        d_ff=d_ff,
+        tied_embeddings=tied_embeddings,
+    )
+
+
+# d_ff is about 8/3 d_model (SwiGLU at the parameters of a 4x MLP, arXiv 2002.05202 section 3), heads are 32, 64 or 128 wide.
+PRESETS: dict[str, ModelShape] = {
+    "30k": _shape(2, 32, 1, 112),
+    "100k": _shape(2, 64, 2, 176),
+    "300k": _shape(3, 96, 3, 224),
+    "1m": _shape(5, 128, 4, 352),
+    "3m": _shape(7, 192, 6, 512),
+    "10m": _shape(8, 320, 5, 864),
+    "30m": _shape(10, 512, 8, 1344),
+    "60m": _shape(12, 640, 10, 1728),
+    "125m": _shape(18, 768, 12, 2048),
+    "350m": _shape(28, 1024, 16, 2752),
+    "1b": _shape(22, 2048, 32, 5632, num_kv_heads=4),  # TinyLlama's, arXiv 2401.02385
+    "3b": _shape(28, 3072, 24, 8192, num_kv_heads=8),  # Llama 3.2 3B's
+    "7b": _shape(32, 4096, 32, 14336, num_kv_heads=8, tied_embeddings=False),  # Mistral 7B's, arXiv 2310.06825
+}
+
+
+class LadderRun(Frozen):
+    """One rung of the ladder: what a run is, before any data."""
+
+    size: str
+    tokens_per_parameter: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Unique in a ladder, and so in a mixture."""
+        return f"{self.size}-{self.tokens_per_parameter:g}x-seed{self.seed}"
+
+    @property
+    def shape(self) -> ModelShape:
+        return PRESETS[self.size]
+
+    def budget_tokens(self, vocab_size: int) -> int:
+        return round(self.tokens_per_parameter * num_params(self.shape, vocab_size))
+
 
 class Ladder(Frozen):
     """Model sizes x token budgets x seeds."""
 
     sizes: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="names of presets, smallest first")
-    tokens_per_parameter: Annotated[tuple[float, ...], Field(min_length=1)] = Field(
+    tokens_per_parameter: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = Field(
         description="token budgets, as multiples of the parameters of each size (embeddings included once)"
     )
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = Field(description="each seeds both initialisation and data order")
+
+    def runs(self) -> tuple[LadderRun, ...]:
+        """All runs, smallest first."""
+        budgets = sorted(self.tokens_per_parameter)
+        return tuple(LadderRun(size=s, tokens_per_parameter=b, seed=seed) for s, b, seed in product(self.sizes, budgets, self.seeds))
+
+    @model_validator(mode="after")
+    def _sizes_exist_in_order(self) -> Self:
+        for size in self.sizes:
+            if size not in PRESETS:
+                close = difflib.get_close_matches(size.lower(), PRESETS, n=1, cutoff=0.3)
+                meant = f" (did you mean '{close[0]}'?)" if close else ""
+                raise ValueError(f"size '{size}' is not known{meant}; known are {', '.join(PRESETS)}")
+        order = sorted(set(self.sizes), key=list(PRESETS).index)
+        if list(self.sizes) != order:
+            raise ValueError(f"sizes must be named once, smallest first: {', '.join(order)}")
+        names = [run.name for run in self.runs()]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"tokens_per_parameter and seeds make two runs of one name, '{twice}': name each value once, with at most 6 digits")
+        return self
+
+
+def num_params_non_embedding(shape: ModelShape) -> int:
+    """Parameters of all layers and norms; embedding and language-model head are left out."""
+    attention = 2 * shape.d_model * shape.d_model + 2 * shape.d_model * shape.d_kv
+    feed_forward = 3 * shape.d_model * shape.d_ff
+    norms = 2 * shape.d_model
+    return shape.num_layers * (attention + feed_forward + norms) + shape.d_model
+
+
+def num_params(shape: ModelShape, vocab_size: int) -> int:
+    """All parameters: what a checkpoint holds. A tied embedding counts once, an untied head counts."""
+    return num_params_non_embedding(shape) + vocab_size * shape.d_model * (1 if shape.tied_embeddings else 2)
+
+
+def forward_flops_per_token(shape: ModelShape, vocab_size: int, sequence_length: int) -> int:
+    """Exact FLOPs of the forward pass' matrix multiplications per token, attention included (arXiv 2203.15556 appendix F, without its softmax and
+    embedding look-up, which multiply no matrices; the causal mask is not discounted, as in PaLM, arXiv 2204.02311 appendix B)."""
+    projections = 2 * (2 * shape.d_model * shape.d_model + 2 * shape.d_model * shape.d_kv)
+    attention = 2 * 2 * sequence_length * shape.d_model  # query x keys, probabilities x values
+    feed_forward = 2 * 3 * shape.d_model * shape.d_ff
+    logits = 2 * shape.d_model * vocab_size
+    return shape.num_layers * (projections + attention + feed_forward) + logits
+
+
+def train_flops(shape: ModelShape, vocab_size: int, sequence_length: int, tokens: int) -> int:
+    """Forward and backward over `tokens`; the backward pass costs twice the forward (arXiv 2203.15556 appendix F)."""
+    return 3 * forward_flops_per_token(shape, vocab_size, sequence_length) * tokens

@@ -1,10 +1,17 @@
 """Size and budget -> steps, batch, learning rate, schedule. Every derived value is a numbered step with its source."""
 
-from typing import Literal
+import math
+from typing import Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from models.frozen import Frozen
+from models.ladder import ModelShape, num_params_non_embedding, train_flops
+
+BATCH_MULTIPLE = 8  # sequences; so that 1, 2, 4 and 8 ranks share a batch evenly and a batch never depends on the hardware
+MIN_STEPS = 10
+MAX_LEARNING_RATE = 0.02
+ROWS_PER_RUN = 50
 
 
 class TrainingConfig(Frozen):
@@ -23,13 +30,112 @@ class TrainingConfig(Frozen):
     gradient_clip: PositiveFloat = 1.0
     precision: Literal["fp32", "bf16"] = "fp32"
 
+    @model_validator(mode="after")
+    def _batch_is_whole_sequences(self) -> Self:
+        if isinstance(self.batch_tokens, int) and self.batch_tokens % self.sequence_length:
+            raise ValueError(f"batch_tokens {self.batch_tokens} must be a multiple of sequence_length {self.sequence_length}")
+        return self
+
+    @model_validator(mode="after")
+    def _phases_fit(self) -> Self:
+        if self.schedule == "wsd" and self.warmup_share + self.decay_share > 1:
+            raise ValueError(f"warmup_share {self.warmup_share:g} and decay_share {self.decay_share:g} are more than the whole run")
+        return self
+
 
 class Hardware(Frozen):
     """Where a study is trained. No part of any identity: the same run on other hardware is the same run."""
 
-    ranks: PositiveInt = Field(2, description="processes per host: one per GPU, or CPU ranks over gloo")
+    ranks: PositiveInt = Field(2, description="processes per host: one per GPU, or CPU ranks over gloo; a divisor of every batch's sequences")
     hostfile: str | None = Field(None, description="DeepSpeed host file, for several machines")
     zero_stage: Literal[0, 1, 2, 3] = 0
     micro_batch_sequences: PositiveInt = Field(16, description="sequences per rank and forward pass, at most")
     checkpoint_every_seconds: PositiveFloat = 60
     workers: PositiveInt | None = Field(None, description="processes for data work; all cores when absent")
+
+
+class TrainingPlan(Frozen):
+    """All that size, budget and configuration decide about a run."""
+
+    sequence_length: int  # tokens
+    batch_sequences: int  # per optimizer step, all ranks together
+    steps: int
+    warmup_steps: int
+    decay_steps: int  # up to the last step
+    schedule: Literal["cosine", "wsd"]
+    peak_learning_rate: float
+    final_learning_rate: float
+    train_flops: int
+
+    @property
+    def batch_tokens(self) -> int:
+        return self.batch_sequences * self.sequence_length
+
+    @property
+    def num_sequences(self) -> int:
+        return self.steps * self.batch_sequences
+
+    @property
+    def tokens_seen(self) -> int:
+        """Whole batches: at most half a batch more or less than the budget. What laws are fitted to."""
+        return self.steps * self.batch_tokens
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of `step` (from 0): linear warm-up to the peak, then down to the final one, which the step after the last would have."""
+        if step < self.warmup_steps:
+            return self.peak_learning_rate * (step + 1) / self.warmup_steps
+        decayed = max(0.0, (step - (self.steps - self.decay_steps)) / self.decay_steps)
+        height = (1 + math.cos(math.pi * decayed)) / 2 if self.schedule == "cosine" else 1 - math.sqrt(decayed)
+        return self.final_learning_rate + (self.peak_learning_rate - self.final_learning_rate) * height
+
+    def is_logged(self, steps_done: int) -> bool:
+        """Whether metrics get a row after `steps_done` steps: `ROWS_PER_RUN` times at even intervals of tokens, the last after the last step."""
+        return steps_done * ROWS_PER_RUN // self.steps > (steps_done - 1) * ROWS_PER_RUN // self.steps
+
+
+def plan(shape: ModelShape, vocab_size: int, budget_tokens: int, config: TrainingConfig) -> TrainingPlan:
+    """The training plan of one run. A function of its arguments alone; the hardware is none of them.
+
+    Raises:
+        ValueError: when the budget is too small for `MIN_STEPS` steps.
+    """
+    # 1. Batch: 0.58 D^0.571 tokens (Step Law, arXiv 2503.04715, equation 1), in whole sequences, a multiple of BATCH_MULTIPLE; or as given.
+    if config.batch_tokens == "step-law":
+        sequences = 0.58 * budget_tokens**0.571 / config.sequence_length
+        batch_sequences = BATCH_MULTIPLE * max(1, round(sequences / BATCH_MULTIPLE))
+    else:
+        batch_sequences = config.batch_tokens // config.sequence_length
+
+    # 2. Steps: as many whole batches as come nearest to the budget.
+    batch_tokens = batch_sequences * config.sequence_length
+    steps = round(budget_tokens / batch_tokens)
+    if steps < MIN_STEPS:
+        raise ValueError(
+            f"a budget of {budget_tokens:,} tokens is {steps} steps of {batch_tokens:,} tokens, fewer than {MIN_STEPS}: "
+            "raise ladder.tokens_per_parameter, or lower training.batch_tokens or training.sequence_length"
+        )
+
+    # 3. Peak learning rate: 1.79 N^-0.713 D^0.307, N without embeddings (Step Law, equation 1), or as given. The law was fitted from N = 60M on;
+    #    below N = 1M it is extrapolated to rates at which training diverges, so that it is capped (measured: LOG.md).
+    if config.learning_rate == "step-law":
+        peak = min(MAX_LEARNING_RATE, 1.79 * num_params_non_embedding(shape) ** -0.713 * budget_tokens**0.307)
+    else:
+        peak = config.learning_rate
+
+    # 4. Warm-up and decay: shares of the steps. Cosine decays over all that is left (arXiv 2203.15556 appendix B: over the whole run);
+    #    warmup-stable-decay over the last steps, as 1 - sqrt (arXiv 2405.18392 section 3).
+    warmup_steps = math.ceil(config.warmup_share * steps)
+    decay_steps = steps - warmup_steps if config.schedule == "cosine" else math.ceil(config.decay_share * steps)
+
+    return TrainingPlan(
+        sequence_length=config.sequence_length,
+        batch_sequences=batch_sequences,
+        steps=steps,
+        warmup_steps=warmup_steps,
+        decay_steps=decay_steps,
+        schedule=config.schedule,
+        peak_learning_rate=peak,
+        final_learning_rate=config.final_learning_rate_share * peak,
+        # 5. FLOPs: exact, attention included.
+        train_flops=train_flops(shape, vocab_size, config.sequence_length, steps * batch_tokens),
+    )

@@ -1,5 +1,10 @@
 """Which mixture wins at the target, how sure that is, and how such decisions did on the largest size when it was left out."""
 
+from collections.abc import Mapping
+from itertools import accumulate
+
+import numpy as np
+
 from models.frozen import Frozen
 
 
@@ -21,6 +26,8 @@ class MixtureVerdict(Frozen):
 
 
 class BackTestRow(Frozen):
+    """One mixture at the size left out, as the mean over that size's token budgets and seeds."""
+
     mixture: str
     predicted_loss: Interval
     actual_loss: float
@@ -32,10 +39,11 @@ class BackTest(Frozen):
     left_out: str  # e.g. "size 300k"
     rows: tuple[BackTestRow, ...]
     decision_accuracy: float | None  # share of pairs of mixtures ranked as the left-out size ranks them
-    spearman: float | None
+    spearman: float | None  # None for fewer than three mixtures
     coverage: float | None  # share of actual losses inside their interval
     mean_absolute_error: float
     regret: float | None  # loss at the left-out size of the mixture that the rest would choose, minus the best one's
+    single_scale_decision_accuracy: float | None  # of the ranking at the largest size of the rest, without any law
 
 
 class RefusedRun(Frozen):
@@ -51,12 +59,97 @@ class Verdict(Frozen):
     target_num_params: float
     target_tokens: float
     confidence: float
+    rule: str  # when a winner is named, in words
     winner: str | None  # None: cannot tell
     sentence: str  # the verdict in one sentence
     mixtures: tuple[MixtureVerdict, ...]  # best first
     probability_better: dict[str, dict[str, float]]  # [a][b]: that a's loss at the target is below b's
     back_test: BackTest | None
     expected_regret: float | None  # of choosing the first, in the loss' unit
+    noise_floor: float | None  # standard deviation of a run's loss between seeds, in the loss' unit
+    signal_to_noise: float | None  # spread of the mixtures at the largest scale that all have, over noise of their seeds' mean
     to_tell: str | None  # what would make us surer
     refused_runs: tuple[RefusedRun, ...]
     warnings: tuple[str, ...]
+
+
+class Ranking(Frozen):
+    """What draws of the mixtures' losses say, best (lowest predicted loss) first."""
+
+    predicted_loss: dict[str, Interval]
+    probability_best: dict[str, float]
+    probability_better: dict[str, dict[str, float]]
+    expected_regret: float  # of choosing the first
+    confidence: float
+
+    @property
+    def first(self) -> str:
+        return next(iter(self.predicted_loss))
+
+    @property
+    def is_sure(self) -> bool:
+        return len(self.predicted_loss) > 1 and self.probability_best[self.first] >= self.confidence
+
+    @property
+    def contenders(self) -> tuple[str, ...]:
+        """The fewest mixtures of which one is the best with `confidence`, likeliest first."""
+        likeliest = sorted(self.probability_best, key=lambda name: -self.probability_best[name])
+        sums = accumulate(self.probability_best[name] for name in likeliest)
+        enough = next(count for count, total in enumerate(sums, start=1) if total >= self.confidence - 1e-12)
+        return tuple(likeliest[:enough])
+
+
+def interval(draws: np.ndarray, confidence: float) -> Interval:
+    """The median of draws (b), and their central interval."""
+    low, value, high = np.quantile(draws, [(1 - confidence) / 2, 0.5, (1 + confidence) / 2])
+    return Interval(value=float(value), low=float(low), high=float(high))
+
+
+def rank(draws_by_mixture: Mapping[str, np.ndarray], confidence: float) -> Ranking:
+    """Ranks mixtures by draws (b) of their losses. Draw i of all mixtures belongs together: what they share cancels in comparisons. Ties count half."""
+    intervals = {name: interval(draws, confidence) for name, draws in draws_by_mixture.items()}
+    names = sorted(intervals, key=lambda name: (intervals[name].value, name))
+    draws_bm = np.stack([draws_by_mixture[name] for name in names], axis=1)
+    is_best = draws_bm == draws_bm.min(axis=1, keepdims=True)
+    best = (is_best / is_best.sum(axis=1, keepdims=True)).mean(axis=0)
+    better = (draws_bm[:, :, None] < draws_bm[:, None, :]).mean(0) + 0.5 * (draws_bm[:, :, None] == draws_bm[:, None, :]).mean(0)
+    return Ranking(
+        predicted_loss={name: intervals[name] for name in names},
+        probability_best={name: float(best[i]) for i, name in enumerate(names)},
+        probability_better={a: {b: float(better[i, j]) for j, b in enumerate(names) if a != b} for i, a in enumerate(names)},
+        expected_regret=float((draws_bm[:, 0] - draws_bm.min(axis=1)).mean()),
+        confidence=confidence,
+    )
+
+
+def rule(confidence: float) -> str:
+    return f"A winner is named when it is the best of all mixtures with probability {confidence:g} or more and a back-test could be made; else we cannot tell."
+
+
+def sentence(ranking: Ranking, target: str, unit: str, back_tested: bool, noise_floor: float | None) -> str:
+    """The verdict in one sentence, for a person who decides about data. `target` and `unit` are in words."""
+    first = ranking.first
+    predicted = ranking.predicted_loss[first]
+    within = f"{predicted.value:.3f} {unit}, {ranking.confidence:.0%} interval {predicted.low:.3f} to {predicted.high:.3f}"
+    if len(ranking.predicted_loss) == 1:
+        return f"Only {first} could be judged, so there is nothing to compare it with: its predicted loss at {target} is {within}."
+    best = _probability(ranking.probability_best[first])
+    if ranking.is_sure and back_tested:
+        return f"At {target}, {first} wins: it is the best of {len(ranking.predicted_loss)} mixtures {best} (predicted loss {within})."
+    if ranking.is_sure:
+        return f"Cannot tell: {first} looks best at {target} ({best}), but with one size nothing shows that such predictions hold at a larger one."
+    contenders = [f"{name} ({_probability(ranking.probability_best[name])})" for name in ranking.contenders]
+    return f"Cannot tell which mixture is best at {target}: it may be {' or '.join(contenders)}{_difference(ranking, unit, noise_floor)}."
+
+
+def _difference(ranking: Ranking, unit: str, noise_floor: float | None) -> str:
+    first, second = list(ranking.predicted_loss)[:2]
+    difference = ranking.predicted_loss[second].value - ranking.predicted_loss[first].value
+    words = f"; {first} is predicted {difference:.3f} {unit} below {second}"
+    if noise_floor is not None and difference < noise_floor:
+        words += f", less than one run's noise between seeds ({noise_floor:.3f})"
+    return words
+
+
+def _probability(value: float) -> str:
+    return "with probability above 0.99" if value > 0.99 else f"with probability {value:.2f}"

@@ -2,11 +2,28 @@
 
 import hashlib
 import json
-from typing import Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from filelock import FileLock
 
 from models.frozen import Frozen
 from models.ladder import ModelShape
-from models.training_plan import TrainingConfig
+from models.token_stream import TokenStream
+from models.training_plan import Hardware, TrainingConfig, TrainingPlan, plan
+from tasks import layout
+from tasks.atomic import read_json, write_json
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+# The files that decide a run's weights; a change of one makes every run another run.
+CODE = ("models/ladder.py", "models/proxy_lm.py", "models/token_stream.py", "models/training_plan.py", "tasks/pretrain_worker.py")
+
+
+def code_md5() -> str:
+    return hashlib.md5(b"".join((PROJECT / name).read_bytes() for name in CODE)).hexdigest()
 
 
 class RunSpec(Frozen):
@@ -27,9 +44,76 @@ class RunSpec(Frozen):
         """Names the run directory and ties MLflow's run to the data."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
 
+    @property
+    def plan(self) -> TrainingPlan:
+        return plan(self.shape, self.vocab_size, self.budget_tokens, self.training)
+
+    def stream(self, tokens_by_domain: Mapping[str, np.ndarray]) -> TokenStream:
+        """What the run reads of the corpus' tokens.
+
+        Raises:
+            ValueError: when weights, budget and cap on epochs can't be met together.
+        """
+        return TokenStream(
+            tokens_by_domain, self.weights_by_domain, self.training.sequence_length, self.plan.num_sequences, self.seed, self.max_epochs
+        )
+
+
+class RunOutcome(Frozen):
+    """How a training ended: `result.json` of a run directory. All else about a run follows from its spec and from where it stands in a study."""
+
+    status: Literal["completed", "diverged"]
+    steps: int
+    final_train_loss: float | None
+
+
+class RunDirectory:
+    """`.assay/runs/<key>`: `spec.json` first, then checkpoints and metrics, at the end the model and, last of all, `result.json`."""
+
+    def __init__(self, key: str):
+        self.path = layout.RUN_DIRECTORIES / key
+        self.spec_file = self.path / "spec.json"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.model = self.path / "model"
+        self.checkpoints = self.path / "checkpoints"
+        self.timing_file = self.path / "timing.json"
+        self.result_file = self.path / "result.json"
+
+    def lock(self) -> FileLock:
+        """Held by the one process that may train this run. The system frees it when the process dies."""
+        layout.RUN_DIRECTORIES.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.path.with_suffix(".lock"))
+
+    @property
+    def is_finished(self) -> bool:
+        return self.result_file.exists()
+
+    def outcome(self) -> RunOutcome:
+        return RunOutcome.model_validate(read_json(self.result_file))
+
+    def spec(self) -> RunSpec:
+        return RunSpec.model_validate(read_json(self.spec_file))
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """One row is an interval of tokens: step, tokens, train_loss, gradient_norm, learning_rate. Empty before the first."""
+        if not self.metrics_file.exists():
+            return []
+        return [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
+
+    def write_spec(self, spec: RunSpec) -> None:
+        write_json(self.spec_file, spec.model_dump(mode="json"))
+
+
+class Launch(Frozen):
+    """What one launch of the training worker is asked: runs by key, trained one after another."""
+
+    run_keys: tuple[str, ...]
+    tokens: str  # directory of the tokenized corpus
+    hardware: Hardware
+
 
 class RunResult(Frozen):
-    """A finished run, as `results/runs/<mixture>/<run>/result.json` holds it. Beside it: metrics.jsonl and model/."""
+    """A finished run, as `results/runs/<mixture>/<run>/result.json` holds it. Beside it: metrics.jsonl and, when completed, model/."""
 
     run_key: str
     run: str  # "<size>-<tokens per parameter>x-seed<seed>", unique in its mixture
@@ -45,7 +129,7 @@ class RunResult(Frozen):
     target_steps: int
     steps: int
     train_flops: float
-    final_train_loss: float | None  # nats per token, mean of the last steps; None when diverged
+    final_train_loss: float | None  # nats per token, mean of the last tenth of the run; None when diverged
     learning_rate: float
     batch_tokens: int
     weights_by_domain: dict[str, float]

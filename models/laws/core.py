@@ -1,0 +1,269 @@
+"""The fitting core that all laws share: a law declares its parameters and its prediction, the core finds them.
+
+Objective: sum_i w_i Huber_delta(log y_i - log f(x_i; theta)) + 1/2 sum_k ((u_k - m_k) / s_k)^2, after arXiv 2203.15556 eq. 3 and appendix D.3;
+the second sum only where a law declares priors. L-BFGS (SciPy) over unbounded coordinates u, from many starts, polished in coordinates
+whitened by the Gauss-Newton Hessian: flat valleys become round, so that the minimum is exact and a warm-started refit takes few steps.
+
+Shapes: n rows, p parameters, b draws.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from models.frozen import StudyError
+
+Array = np.ndarray
+STARTS_POLISHED = 12  # of all starts, those with the lowest objective
+COMPLEX_STEP = 1e-30
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a law, fitted in an unbounded coordinate u: the value itself, its logarithm, or its place between `low` and `high`."""
+
+    name: str
+    transform: Literal["identity", "log", "logistic"] = "identity"
+    low: float = -np.inf  # bounds are open; only `logistic` reads them
+    high: float = np.inf
+    prior: tuple[float, float] | None = None  # mean and standard deviation of u; None: the data alone decide
+
+    def at_bound(self, value: float) -> float | None:
+        """The bound of a `logistic` parameter that `value` practically reaches."""
+        if self.transform == "logistic":
+            place = (value - self.low) / (self.high - self.low)
+            if min(place, 1 - place) < 1e-3:
+                return self.low if place < 0.5 else self.high
+        return None
+
+
+class Law(ABC):
+    """A positive function of named inputs. Subclasses say in their docstring: equation, source, bounds, starts, identifiability."""
+
+    name: str
+    inputs: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+
+    @abstractmethod
+    def log_prediction(self, values: Array, inputs: Mapping[str, Array]) -> Array:
+        """log f (n) at parameter values (p), which may be complex."""
+
+    @abstractmethod
+    def starts(self, inputs: Mapping[str, Array], loss: Array) -> Array:
+        """Parameter values (starts, p) to begin at. They scale with the data's units, so that a fit does not depend on these."""
+
+    def log_prediction_and_jacobian(self, values: Array, inputs: Mapping[str, Array]) -> tuple[Array, Array]:
+        """log f (n) and its derivatives (n, p), exact to rounding, by complex step; laws that are fitted often give them in closed form."""
+        steps = values + 1j * COMPLEX_STEP * np.eye(len(values))
+        columns = [self.log_prediction(step, inputs).imag / COMPLEX_STEP for step in steps]
+        return self.log_prediction(values, inputs), np.stack(columns, axis=1)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(parameter.name for parameter in self.parameters)
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Between parameter values (..., p) and unbounded coordinates u (..., p)."""
+
+    is_log: Array
+    is_logistic: Array
+    low: Array
+    span: Array
+
+    @classmethod
+    def of(cls, law: Law) -> "Coordinates":
+        logistic = np.array([parameter.transform == "logistic" for parameter in law.parameters])
+        low = np.array([parameter.low if parameter.transform == "logistic" else 0.0 for parameter in law.parameters])
+        high = np.array([parameter.high if parameter.transform == "logistic" else 1.0 for parameter in law.parameters])
+        return cls(np.array([parameter.transform == "log" for parameter in law.parameters]), logistic, low, high - low)
+
+    def values(self, u: Array) -> Array:
+        bounded = self.low + self.span * expit(u)
+        return np.where(self.is_log, np.exp(np.where(self.is_log, u, 0.0)), np.where(self.is_logistic, bounded, u))
+
+    def slopes(self, u: Array, values: Array) -> Array:
+        """d value / d u (p)."""
+        place = expit(u)
+        return np.where(self.is_log, values, np.where(self.is_logistic, self.span * place * (1 - place), 1.0))
+
+    def unbounded(self, values: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return np.where(self.is_log, np.log(values), np.where(self.is_logistic, logit((values - self.low) / self.span), values))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A law and the data it is fitted to. Draws of a bootstrap are the same problem with other weights, losses or prior means."""
+
+    law: Law
+    inputs: Mapping[str, Array]
+    log_loss: Array
+    weights: Array
+    delta: float
+    prior_mean: Array
+    prior_precision: Array  # 1 / sd^2; 0 where there is no prior
+    coordinates: Coordinates
+
+    @classmethod
+    def of(cls, law: Law, inputs: Mapping[str, Array], loss: Array, weights: Array | None = None, delta: float = 1e-3) -> "Problem":
+        priors = [parameter.prior for parameter in law.parameters]
+        return cls(
+            law=law,
+            inputs=inputs,
+            log_loss=np.log(loss),
+            weights=np.ones(len(loss)) if weights is None else weights,
+            delta=delta,
+            prior_mean=np.array([prior[0] if prior else 0.0 for prior in priors]),
+            prior_precision=np.array([prior[1] ** -2 if prior else 0.0 for prior in priors]),
+            coordinates=Coordinates.of(law),
+        )
+
+    def residuals(self, u: Array) -> tuple[Array, Array]:
+        """log f - log y (n) and its derivatives by u (n, p)."""
+        values = self.coordinates.values(u)
+        log_prediction, jacobian = self.law.log_prediction_and_jacobian(values, self.inputs)
+        return log_prediction - self.log_loss, jacobian * self.coordinates.slopes(u, values)
+
+    def objective(self, u: Array) -> tuple[float, Array]:
+        """The objective and its gradient (p)."""
+        residual, jacobian = self.residuals(u)
+        influence = np.clip(residual, -self.delta, self.delta)
+        off_prior = u - self.prior_mean
+        penalty = self.prior_precision * off_prior
+        value = self.weights @ (influence * (residual - 0.5 * influence)) + 0.5 * penalty @ off_prior
+        return float(value), (self.weights * influence) @ jacobian + penalty
+
+    def hessian(self, u: Array) -> Array:
+        """Gauss-Newton's (p, p), with the weights of iteratively reweighted least squares for Huber's loss."""
+        residual, jacobian = self.residuals(u)
+        weights = self.weights * np.minimum(1.0, self.delta / np.maximum(np.abs(residual), 1e-300))
+        return (jacobian.T * weights) @ jacobian + np.diag(self.prior_precision)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The best minimum found. `values` (p) are those of `problem.law.names`."""
+
+    problem: Problem
+    u: Array
+    objective: float
+    starts_agreeing: int  # of the polished starts, those that ended within 0.1% of the best objective
+    starts_polished: int
+
+    @property
+    def values(self) -> Array:
+        return self.problem.coordinates.values(self.u)
+
+    @property
+    def coefficients(self) -> dict[str, float]:
+        return dict(zip(self.problem.law.names, map(float, self.values), strict=True))
+
+
+@dataclass(frozen=True)
+class Dropped:
+    count: int
+    reason: str
+
+
+def usable_rows(columns: Mapping[str, Array]) -> tuple[Array, tuple[Dropped, ...]]:
+    """Which rows can enter a fit on logarithms (n, boolean), and why the others can't: every column must be finite and positive."""
+    usable = np.ones(len(next(iter(columns.values()))), dtype=bool)
+    dropped = []
+    for name, column in columns.items():
+        for reason, good in ((f"{name} is not finite", np.isfinite(column)), (f"{name} is not positive", ~(column <= 0))):
+            if count := int((usable & ~good).sum()):
+                dropped.append(Dropped(count, reason))
+            usable &= good
+    return usable, tuple(dropped)
+
+
+def fit(problem: Problem) -> Fit:
+    """The best of many starts: all are evaluated, the best few minimised, the winner polished until it no longer falls.
+
+    Raises:
+        StudyError: when the rows are fewer than the parameters that they alone decide, or all losses are equal.
+    """
+    free = int((problem.prior_precision == 0).sum())
+    if len(problem.log_loss) <= free:
+        raise StudyError(
+            f"The law '{problem.law.name}' has {free} free parameters and only {len(problem.log_loss)} usable rows: add runs, or a simpler law."
+        )
+    if np.ptp(problem.log_loss) == 0:
+        raise StudyError(f"All {len(problem.log_loss)} losses are equal ({np.exp(problem.log_loss[0]):g}): there is nothing to fit a law to.")
+    starts = problem.coordinates.unbounded(problem.law.starts(problem.inputs, np.exp(problem.log_loss)))
+    start_objectives = [problem.objective(start)[0] for start in starts]
+    best_first = starts[np.argsort(start_objectives, kind="stable")][:STARTS_POLISHED]
+    ends = [_polished(problem, start) for start in best_first]
+    objectives = np.array([objective for _, objective in ends])
+    u, objective = ends[int(objectives.argmin())]
+    return Fit(problem, u, objective, int((objectives <= objective * 1.001).sum()), len(ends))
+
+
+def refits(fitted: Fit, problems: Iterator[Problem]) -> Array:
+    """The minima (b, p; parameter values) of neighbours of a fitted problem: one Gauss-Newton step from its minimum, then L-BFGS, whitened there."""
+    minima = []
+    for problem in problems:
+        _, gradient = problem.objective(fitted.u)
+        start = fitted.u - np.linalg.lstsq(problem.hessian(fitted.u), gradient)[0]
+        start = start if np.isfinite(problem.objective(start)[0]) else fitted.u
+        minima.append(_descend(problem, start, _whitening(problem, start))[0])
+    return fitted.problem.coordinates.values(np.stack(minima))
+
+
+def bootstrap(fitted: Fit, draws: int, seed: int, clusters: Array | None = None, strata: Array | None = None) -> Array:
+    """Refits (b, p) on rows drawn with replacement.
+
+    clusters: (n) rows that are drawn together, such as the checkpoints of one run; each row alone when absent.
+    strata: (n) rows within which clusters are drawn, such as the seeds of one cell; all rows when absent.
+    """
+    counts = resampled_counts(len(fitted.problem.weights), draws, seed, clusters, strata)
+    return refits(fitted, (replace(fitted.problem, weights=fitted.problem.weights * count) for count in counts))
+
+
+def resampled_counts(rows: int, draws: int, seed: int, clusters: Array | None = None, strata: Array | None = None) -> Array:
+    """How often each row is in each draw (b, n)."""
+    random = np.random.default_rng(seed)
+    clusters = np.arange(rows) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    strata = np.zeros(rows, dtype=int) if strata is None else np.unique(strata, return_inverse=True)[1]
+    counts = np.zeros((draws, clusters.max() + 1), dtype=int)
+    for stratum in range(strata.max() + 1):
+        members = np.unique(clusters[strata == stratum])
+        counts[:, members] = random.multinomial(len(members), np.full(len(members), 1 / len(members)), size=draws)
+    return counts[:, clusters]
+
+
+def _polished(problem: Problem, start: Array) -> tuple[Array, float]:
+    """Minimises, whitens at where that ended, and again, until the objective falls by less than a part in 10^9."""
+    u, objective = _descend(problem, start, np.eye(len(start)))
+    for _ in range(10):
+        better, lower = _descend(problem, u, _whitening(problem, u))
+        gain, u, objective = objective - lower, better, lower
+        if gain <= 1e-9 * abs(objective):
+            break
+    return u, objective
+
+
+def _descend(problem: Problem, start: Array, whitening: Array) -> tuple[Array, float]:
+    """L-BFGS from `start` in coordinates z, u = start + whitening z; the objective in units of one row's, so that tolerances mean the same."""
+    scale = 1 / (problem.delta**2 * problem.weights.max())
+
+    def scaled(z: Array) -> tuple[float, Array]:
+        value, gradient = problem.objective(start + whitening @ z)
+        return value * scale, (gradient @ whitening) * scale
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = minimize(scaled, np.zeros(len(start)), jac=True, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-11, "gtol": 1e-7})
+    return start + whitening @ result.x, float(result.fun) / scale
+
+
+def _whitening(problem: Problem, u: Array) -> Array:
+    """(p, p): the inverse square root of the Hessian; directions without curvature are held to a millionth of the strongest."""
+    strength, directions = np.linalg.eigh(problem.hessian(u) / problem.delta**2)
+    return directions / np.sqrt(np.maximum(strength, 1e-10 * strength.max()))

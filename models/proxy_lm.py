@@ -1,0 +1,186 @@
+"""The proxy transformer: decoder-only, RMSNorm, RoPE, SwiGLU, grouped-query attention. Numerically a Llama, and its modules are named as
+Llama's are, so that a checkpoint is one for `transformers` too.
+
+Shape suffixes: B batch, L length, D d_model, H query heads, K key and value heads, E d_head, F d_ff, N tokens (B * L), V vocabulary.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from models.ladder import ModelShape
+
+ROPE_BASE = 10_000.0  # arXiv 2104.09864 section 3.2.2
+NORM_EPSILON = 1e-5
+LOGITS_AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 27}  # elements of one chunk of logits in the loss: what a core caches, what fills a GPU
+
+
+class ProxyLM(nn.Module):
+    """A causal language model of one shape, initialised from `seed`, in fp32 on the CPU."""
+
+    def __init__(self, shape: ModelShape, vocab_size: int, seed: int):
+        super().__init__()
+        self.shape = shape
+        self.embed_tokens = nn.Embedding(vocab_size, shape.d_model)
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.num_layers))
+        self.norm = nn.RMSNorm(shape.d_model, eps=NORM_EPSILON)
+        self.lm_head = LanguageModelHead(shape.d_model, vocab_size, bias=False)
+        if shape.tied_embeddings:
+            self.lm_head.weight = self.embed_tokens.weight
+        self._initialise(torch.Generator().manual_seed(seed))
+
+    def forward(self, token_ids_BL: Tensor, targets_BL: Tensor | None = None) -> Tensor:
+        """Logits [B, L, V]; with targets, the mean cross-entropy in nats per token, a scalar in fp32."""
+        x_BLD = self.embed_tokens(token_ids_BL)
+        rotation = rotary_table(token_ids_BL.shape[1], self.shape.d_head, x_BLD)
+        for layer in self.layers:
+            x_BLD = layer(x_BLD, rotation)
+        return self.lm_head(self.norm(x_BLD), targets_BL)
+
+    @torch.no_grad()
+    def _initialise(self, generator: torch.Generator) -> None:
+        """Normal with deviation sqrt(2 / 5D) (arXiv 1910.05895, equation 2); what writes to the residual stream is divided by sqrt(2 x layers)
+        (GPT-2, section 2.3), so that its variance at the end does not grow with depth."""
+        deviation = math.sqrt(2 / (5 * self.shape.d_model))
+        for name, parameter in self.named_parameters():  # a tied weight is named once
+            if parameter.dim() == 2:
+                residual = name.endswith(("o_proj.weight", "down_proj.weight"))
+                parameter.normal_(0.0, deviation / math.sqrt(2 * self.shape.num_layers) if residual else deviation, generator=generator)
+
+
+class Layer(nn.Module):
+    def __init__(self, shape: ModelShape):
+        super().__init__()
+        self.input_layernorm = nn.RMSNorm(shape.d_model, eps=NORM_EPSILON)
+        self.self_attn = Attention(shape)
+        self.post_attention_layernorm = nn.RMSNorm(shape.d_model, eps=NORM_EPSILON)
+        self.mlp = FeedForward(shape)
+
+    def forward(self, x_BLD: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+        x_BLD = x_BLD + self.self_attn(self.input_layernorm(x_BLD), rotation)
+        return x_BLD + self.mlp(self.post_attention_layernorm(x_BLD))
+
+
+class Attention(nn.Module):
+    """Causal attention with fewer key and value heads than query heads (arXiv 2305.13245)."""
+
+    def __init__(self, shape: ModelShape):
+        super().__init__()
+        self.d_head = shape.d_head
+        self.grouped = shape.num_kv_heads != shape.num_heads
+        self.q_proj = nn.Linear(shape.d_model, shape.d_model, bias=False)
+        self.k_proj = nn.Linear(shape.d_model, shape.d_kv, bias=False)
+        self.v_proj = nn.Linear(shape.d_model, shape.d_kv, bias=False)
+        self.o_proj = nn.Linear(shape.d_model, shape.d_model, bias=False)
+
+    def forward(self, x_BLD: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+        q_BHLE = rotate(self._heads(self.q_proj(x_BLD)), *rotation)
+        k_BKLE = rotate(self._heads(self.k_proj(x_BLD)), *rotation)
+        v_BKLE = self._heads(self.v_proj(x_BLD))
+        mixed_BHLE = F.scaled_dot_product_attention(q_BHLE, k_BKLE, v_BKLE, is_causal=True, enable_gqa=self.grouped)
+        return self.o_proj(mixed_BHLE.transpose(1, 2).flatten(2))
+
+    def _heads(self, x_BLD: Tensor) -> Tensor:
+        return x_BLD.unflatten(-1, (-1, self.d_head)).transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """SwiGLU (arXiv 2002.05202, equation 6)."""
+
+    def __init__(self, shape: ModelShape):
+        super().__init__()
+        self.gate_proj = nn.Linear(shape.d_model, shape.d_ff, bias=False)
+        self.up_proj = nn.Linear(shape.d_model, shape.d_ff, bias=False)
+        self.down_proj = nn.Linear(shape.d_ff, shape.d_model, bias=False)
+
+    def forward(self, x_BLD: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x_BLD)) * self.up_proj(x_BLD))
+
+
+def rotary_table(length: int, d_head: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [L, E] (arXiv 2104.09864, equation 34), computed in fp32 each time: a buffer would be cast with the model to bf16."""
+    frequencies_E2 = ROPE_BASE ** (-torch.arange(0, d_head, 2, device=like.device, dtype=torch.float32) / d_head)
+    angles_LE2 = torch.outer(torch.arange(length, device=like.device, dtype=torch.float32), frequencies_E2)
+    angles_LE = torch.cat([angles_LE2, angles_LE2], dim=-1)
+    return angles_LE.cos().to(like.dtype), angles_LE.sin().to(like.dtype)
+
+
+def rotate(x_BHLE: Tensor, cosines_LE: Tensor, sines_LE: Tensor) -> Tensor:
+    """Turns the pairs (i, i + E/2): Llama's order of dimensions."""
+    first, second = x_BHLE.chunk(2, dim=-1)
+    return x_BHLE * cosines_LE + torch.cat([-second, first], dim=-1) * sines_LE
+
+
+class LanguageModelHead(nn.Linear):
+    """Logits, or the loss without ever holding all logits."""
+
+    def forward(self, x_BLD: Tensor, targets_BL: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        if targets_BL is None:
+            return super().forward(x_BLD)
+        return LinearCrossEntropy.apply(x_BLD.flatten(0, 1), self.weight, targets_BL.flatten())  # type: ignore[no-any-return]
+
+
+class LinearCrossEntropy(torch.autograd.Function):
+    """Mean cross-entropy of `x_ND @ weight_VD.T`, chunk by chunk: the gradients are computed with the loss while a chunk's logits are there, so that
+    memory is one chunk's and nothing is computed twice (arXiv 2410.10989, section 3.2)."""
+
+    @staticmethod
+    def forward(context: Any, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+        num_tokens = len(targets_N)
+        loss = torch.zeros((), dtype=torch.float32, device=x_ND.device)
+        gradient_x_ND = torch.empty_like(x_ND)
+        gradient_weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32)
+        rows = max(1, LOGITS_AT_ONCE.get(x_ND.device.type, 1 << 20) // len(weight_VD))
+        for x, targets, gradient_x in zip(x_ND.split(rows), targets_N.split(rows), gradient_x_ND.split(rows), strict=True):
+            log_probabilities = F.log_softmax(F.linear(x, weight_VD), dim=-1, dtype=torch.float32)
+            loss += F.nll_loss(log_probabilities, targets, reduction="sum")
+            gradient_logits = log_probabilities.exp_()
+            gradient_logits[torch.arange(len(targets), device=x.device), targets] -= 1
+            gradient_logits = gradient_logits.div_(num_tokens).to(x.dtype)
+            torch.matmul(gradient_logits, weight_VD, out=gradient_x)
+            gradient_weight_VD += gradient_logits.T @ x
+        context.save_for_backward(gradient_x_ND, gradient_weight_VD.to(weight_VD.dtype))
+        return loss / num_tokens
+
+    @staticmethod
+    def backward(context: Any, gradient_loss: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+        gradient_x_ND, gradient_weight_VD = context.saved_tensors
+        return gradient_x_ND * gradient_loss.to(gradient_x_ND.dtype), gradient_weight_VD * gradient_loss.to(gradient_weight_VD.dtype), None
+
+
+def export_llama(model: ProxyLM, directory: Path, max_length: int) -> None:
+    """Writes `model.safetensors` and `config.json` as `transformers` loads them. The tokenizer's files are not the model's: put them beside these.
+
+    Args:
+        max_length: tokens of the longest sequence that it was trained on.
+    """
+    shape = model.shape
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors = {name if name.startswith("lm_head") else f"model.{name}": tensor.contiguous() for name, tensor in model.state_dict().items()}
+    if shape.tied_embeddings:
+        del tensors["lm_head.weight"]
+    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": model.embed_tokens.num_embeddings,
+        "hidden_size": shape.d_model,
+        "intermediate_size": shape.d_ff,
+        "num_hidden_layers": shape.num_layers,
+        "num_attention_heads": shape.num_heads,
+        "num_key_value_heads": shape.num_kv_heads,
+        "max_position_embeddings": max_length,
+        "rms_norm_eps": NORM_EPSILON,
+        "rope_theta": ROPE_BASE,
+        "tie_word_embeddings": shape.tied_embeddings,
+        "dtype": str(model.norm.weight.dtype).removeprefix("torch."),
+        "bos_token_id": None,
+        "eos_token_id": None,
+    }
+    (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

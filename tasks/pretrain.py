@@ -1,0 +1,257 @@
+"""All runs of one mixture: sizes x budgets x seeds, trained by one DeepSpeed launch; what was trained before is not trained again."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.frozen import StudyError
+from models.ladder import LadderRun, num_params, num_params_non_embedding
+from models.token_stream import TokenStream, natural_weights
+from models.training_plan import Hardware, TrainingPlan
+from tasks import layout
+from tasks.atomic import replace_directory, write_json
+from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult, RunSpec, code_md5
+from tasks.stage import main
+from tasks.study import Study, nearest
+from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
+
+LAUNCHES = layout.LOCAL / "launches"  # <mixture>.json, <mixture>.log
+POLL_SECONDS = 0.2
+GRACE_SECONDS = 10.0  # between asking a launch to end and ending it
+LOG_TAIL_LINES = 30
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of one mixture, with all that follows from the data."""
+
+    rung: LadderRun
+    spec: RunSpec
+    plan: TrainingPlan
+    stream: TokenStream
+
+    @property
+    def directory(self) -> RunDirectory:
+        return RunDirectory(self.spec.key)
+
+
+def pretrain(study: Study, mixture: str) -> list[RunResult]:
+    """Writes `results/runs/<mixture>`.
+
+    Raises:
+        StudyError: when weights, budget, caps or hardware can't be met, and when the launch ended before all runs were finished.
+    """
+    if mixture not in study.mixtures:
+        raise StudyError(f"There is no mixture '{mixture}'{nearest(mixture, study.mixtures)}; there are {', '.join(study.mixtures)}.")
+    recipe = study.mixtures[mixture].recipe
+    runs = planned_runs(study, mixture, load_tokens(layout.TOKENS / recipe))
+    with ExitStack() as locks:
+        for key in sorted({run.spec.key for run in runs}):  # in one order, so that two mixtures with runs in common don't wait for each other
+            locks.enter_context(RunDirectory(key).lock())
+        waiting = {run.spec.key: run for run in runs if not run.directory.is_finished}
+        if waiting:
+            launch(mixture, list(waiting.values()), study)
+        results = [result_of(run, study, mixture) for run in runs]
+        with replace_directory(layout.RUNS / mixture) as directory:
+            for run, result in zip(runs, results, strict=True):
+                publish(run, result, directory / result.run)
+    return results
+
+
+def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[PlannedRun]:
+    """The ladder's runs over one mixture, smallest first.
+
+    Raises:
+        StudyError: when weights, budget, caps or ranks can't be met.
+    """
+    config = study.mixtures[mixture]
+    weights = resolve_weights(config.weights, corpus, f"mixtures.{mixture}.weights")
+    runs = []
+    for rung in study.ladder.runs():
+        spec = RunSpec(
+            shape=rung.shape,
+            vocab_size=corpus.manifest.vocab_size,
+            budget_tokens=rung.budget_tokens(corpus.manifest.vocab_size),
+            training=study.training,
+            weights_by_domain=weights,
+            max_epochs=config.max_epochs,
+            tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in weights},
+            seed=rung.seed,
+            code_md5=code_md5(),
+        )
+        try:
+            plan, stream = spec.plan, spec.stream(corpus.tokens_by_domain)
+        except ValueError as error:
+            raise StudyError(f"Run {rung.name} of mixture '{mixture}' can't be trained: {error}.") from None
+        runs.append(PlannedRun(rung, spec, plan, stream))
+    return runs
+
+
+def resolve_weights(weights: dict[str, float] | str, corpus: TokenizedCorpus, where: str) -> dict[str, float]:
+    """Weights by domain, summing to one; domains without weight are left out.
+
+    Raises:
+        StudyError: when a domain has weight but no tokens.
+    """
+    filled = {domain: tokens for domain, tokens in corpus.tokens_by_domain.items() if len(tokens)}
+    if not filled:
+        raise StudyError(f"{where}: the recipe leaves no tokens at all; loosen its steps.")
+    if weights == "natural":
+        return natural_weights(filled)
+    if weights == "uniform":
+        return {domain: 1 / len(filled) for domain in filled}
+    assert isinstance(weights, dict)
+    for domain, weight in weights.items():
+        if weight > 0 and domain not in filled:
+            raise StudyError(
+                f"{where}: '{domain}' has weight {weight:g}, but the recipe leaves no tokens of it{nearest(domain, filled)}; "
+                f"there are {', '.join(filled)}."
+            )
+    return {domain: weight for domain, weight in sorted(weights.items()) if weight > 0}
+
+
+def launch(mixture: str, runs: list[PlannedRun], study: Study) -> None:
+    """Trains `runs` in one launch and waits for it. The launcher's exit code is not trusted: what counts are the runs' results.
+
+    Raises:
+        StudyError: when a run has no result, with the end of the log.
+    """
+    ranks = study.hardware.ranks * len(hosts(study.hardware))
+    for run in runs:
+        if run.plan.batch_sequences % ranks:
+            raise StudyError(
+                f"Run {run.rung.name} has batches of {run.plan.batch_sequences} sequences, which {ranks} ranks can't share evenly: "
+                "choose a divisor of it for hardware.ranks, or another training.batch_tokens."
+            )
+        run.directory.write_spec(run.spec)
+    launch_file, log_file = LAUNCHES / f"{mixture}.json", LAUNCHES / f"{mixture}.log"
+    order = Launch(run_keys=tuple(run.spec.key for run in runs), tokens=str(layout.TOKENS / study.mixtures[mixture].recipe), hardware=study.hardware)
+    write_json(launch_file, order.model_dump(mode="json"))
+    with log_file.open("wb") as log, started(command(study.hardware, launch_file), log.fileno()) as launcher:
+        wait(launcher, mixture, runs)
+    missing = [run.rung.name for run in runs if not run.directory.is_finished]
+    if missing:
+        tail = "\n".join(log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:])
+        raise StudyError(
+            f"{len(missing)} of {len(runs)} runs of mixture '{mixture}' did not finish (first {missing[0]}; the launcher exited with "
+            f"{launcher.returncode}). Run the same command again to go on from the last checkpoints. The end of {log_file}:\n{tail}"
+        )
+
+
+def wait(launcher: subprocess.Popen[bytes], mixture: str, runs: list[PlannedRun]) -> None:
+    """Waits until the launch has ended, and says what it finished. Everything that follows training while it goes on belongs here."""
+    unfinished = list(runs)
+    while launcher.poll() is None or any(run.directory.is_finished for run in unfinished):
+        for run in [run for run in unfinished if run.directory.is_finished]:
+            unfinished.remove(run)
+            outcome = run.directory.outcome()
+            loss = "diverged" if outcome.final_train_loss is None else f"training loss {outcome.final_train_loss:.3f}"
+            print(f"{mixture} {run.rung.name}: {loss} ({len(runs) - len(unfinished)}/{len(runs)})", flush=True)
+        time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def started(arguments: list[str], log: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A launch in a process group of its own; none of it survives the block, however that ends.
+
+    Its standard input is a pipe that nobody writes to: when this process dies, whatever kills it, the pipe ends and every rank with it.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])}
+    launcher = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True)
+    try:
+        yield launcher
+    finally:
+        end_group(launcher.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            launcher.wait(GRACE_SECONDS)
+        end_group(launcher.pid, signal.SIGKILL)
+        launcher.wait()
+        assert launcher.stdin is not None
+        launcher.stdin.close()
+
+
+def end_group(group: int, with_signal: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, with_signal)
+
+
+def command(hardware: Hardware, launch_file: Path) -> list[str]:
+    """DeepSpeed's launcher. On one machine its second half alone, which is what `deepspeed` would start there: one start of Python less, and signals
+    reach it."""
+    worker = ["--module", "tasks.pretrain_worker", str(launch_file)]
+    if hardware.hostfile:
+        return [sys.executable, "-m", "deepspeed.launcher.runner", "--hostfile", hardware.hostfile, "--num_gpus", str(hardware.ranks), *worker]
+    world = urlsafe_b64encode(json.dumps({"localhost": list(range(hardware.ranks))}).encode()).decode()
+    place = [f"--world_info={world}", "--master_addr=127.0.0.1", f"--master_port={free_port()}"]
+    return [sys.executable, "-m", "deepspeed.launcher.launch", *place, "--log_level=warning", *worker, "--ends-with-stdin"]
+
+
+def hosts(hardware: Hardware) -> list[str]:
+    """Host names of the host file, or this machine."""
+    if not hardware.hostfile:
+        return ["localhost"]
+    try:
+        lines = Path(hardware.hostfile).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise StudyError(f"hardware.hostfile {hardware.hostfile} can't be read: {error.strerror}.") from None
+    return [line.split()[0] for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def result_of(run: PlannedRun, study: Study, mixture: str) -> RunResult:
+    outcome, spec, plan = run.directory.outcome(), run.spec, run.plan
+    sequences = outcome.steps * plan.batch_sequences
+    unique = {domain: len(run.stream.tokens[i]) for i, domain in enumerate(run.stream.domains)}
+    return RunResult(
+        run_key=spec.key,
+        run=run.rung.name,
+        mixture=mixture,
+        recipe=study.mixtures[mixture].recipe,
+        size=run.rung.size,
+        seed=spec.seed,
+        status=outcome.status,
+        num_params=num_params(spec.shape, spec.vocab_size),
+        num_params_non_embedding=num_params_non_embedding(spec.shape),
+        budget_tokens=spec.budget_tokens,
+        tokens_seen=outcome.steps * plan.batch_tokens,
+        target_steps=plan.steps,
+        steps=outcome.steps,
+        train_flops=plan.train_flops * outcome.steps / plan.steps,
+        final_train_loss=outcome.final_train_loss,
+        learning_rate=plan.peak_learning_rate,
+        batch_tokens=plan.batch_tokens,
+        weights_by_domain=spec.weights_by_domain,
+        tokens_by_domain=run.stream.tokens_by_domain(sequences),
+        unique_tokens_by_domain=unique,
+        epochs_by_domain=run.stream.epochs_by_domain(sequences),
+        target_epochs_by_domain={domain: weight * study.target.tokens / unique[domain] for domain, weight in spec.weights_by_domain.items()},
+    )
+
+
+def publish(run: PlannedRun, result: RunResult, directory: Path) -> None:
+    """Copies what a run directory holds to where DVC keeps it, the tokenizer beside the model. Copied, not linked: DVC locks its files."""
+    directory.mkdir()
+    write_json(directory / "result.json", result.model_dump())
+    shutil.copy(run.directory.metrics_file, directory / "metrics.jsonl")
+    if result.status == "completed":
+        shutil.copytree(run.directory.model, directory / "model")
+        shutil.copytree(layout.TOKENIZER, directory / "model", dirs_exist_ok=True)
+
+
+if __name__ == "__main__":
+    main(pretrain)

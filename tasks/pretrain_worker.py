@@ -1,0 +1,281 @@
+"""One rank of a launch: trains the launch's runs one after another. DeepSpeed's launcher starts it (tasks/pretrain.py); only here is DeepSpeed.
+
+What a run reads and how it starts depend on its spec alone; a run that was killed goes on from its last checkpoint and ends with the same bits.
+"""
+
+import argparse
+import gc
+import hashlib
+import json
+import math
+import os
+import shutil
+import sys
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.distributed
+import torch.utils.deterministic
+
+from models.proxy_lm import ProxyLM, export_llama
+from models.token_stream import TokenStream
+from models.training_plan import TrainingConfig
+from tasks.atomic import read_json, replace_directory, replace_file, write_json
+from tasks.run_directory import Launch, RunDirectory, RunOutcome
+from tasks.tokenize_corpus import load_tokens
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+sys.modules.setdefault("mlflow", None)  # type: ignore[arg-type] # DeepSpeed's autotuner would load it: half of the time that a rank takes to start
+import deepspeed
+import deepspeed.ops
+from deepspeed.accelerator import get_accelerator
+from deepspeed.utils import logger
+
+if sys.modules["mlflow"] is None:
+    del sys.modules["mlflow"]
+ACCELERATOR: Any = get_accelerator()
+COLLECTIVE_TIMEOUT = timedelta(minutes=15)
+CHECKPOINTS_KEPT = 2
+FINAL_ROWS = 5  # of metrics, whose mean loss is the final one: a tenth of a run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("launch_file", type=Path)
+    parser.add_argument("--ends-with-stdin", action="store_true", help="exit when standard input ends: when whoever started the launch is gone")
+    parser.add_argument("--local_rank", type=int, help="as DeepSpeed's launcher passes it; the environment says the same")
+    arguments = parser.parse_args()
+    if arguments.ends_with_stdin:
+        threading.Thread(target=exit_with_stdin, daemon=True).start()
+    launch = Launch.model_validate(read_json(arguments.launch_file))
+    start_ranks()
+    corpus = load_tokens(Path(launch.tokens))
+    for key in launch.run_keys:
+        run = RunDirectory(key)
+        Training(run, launch, run.spec().stream(corpus.tokens_by_domain)).train()
+        gc.collect()
+    torch.distributed.destroy_process_group()
+
+
+def exit_with_stdin() -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os._exit(1)
+
+
+def start_ranks() -> None:
+    """Joins the process group; NCCL on GPUs, gloo on CPUs. Nothing is compiled: a machine without a compiler trains as well."""
+    logger.setLevel("WARNING")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_SIZE"])
+    if ACCELERATOR.device_name() == "cpu":
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // local_size))
+        deepspeed.ops.__compatible_ops__ = {}  # type: ignore[attr-defined] # else a shared-memory kernel would be built at the first start
+    elif local_size > ACCELERATOR.device_count():
+        raise SystemExit(f"hardware.ranks is {local_size}, but this host has {ACCELERATOR.device_count()} GPUs: lower it.")
+    ACCELERATOR.set_device(local_rank)
+    deepspeed.init_distributed(verbose=False, timeout=COLLECTIVE_TIMEOUT)
+
+
+class Training:
+    """One run on this rank, from its start or its last checkpoint to its result."""
+
+    def __init__(self, run: RunDirectory, launch: Launch, stream: TokenStream):
+        self.run, self.stream, self.hardware = run, stream, launch.hardware
+        self.spec = run.spec()
+        self.plan = self.spec.plan
+        self.rank, self.ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        self.device = torch.device(ACCELERATOR.current_device_name())
+        self.rank_sequences = self.plan.batch_sequences // self.ranks
+        self.micro_sequences = largest_divisor(self.rank_sequences, self.hardware.micro_batch_sequences)
+        model = ProxyLM(self.spec.shape, self.spec.vocab_size, self.spec.seed)
+        self.engine = start_engine(model, self.spec.training, self.plan.batch_sequences, self.micro_sequences, self.ranks, self.hardware.zero_stage)
+        self.step = 0
+        self.rows: list[dict[str, Any]] = []
+        self.interval_losses: list[float] = []
+        self.seconds_before = 0.0  # of earlier attempts, up to their last checkpoint
+
+    def train(self) -> None:
+        self.resume()
+        started = saved = time.monotonic()
+        status: Literal["completed", "diverged"] = "completed"
+        while self.step < self.plan.steps:
+            loss = self.train_step()
+            due = self.rank == 0 and time.monotonic() - saved > self.hardware.checkpoint_every_seconds
+            # One collective says both: the mean loss over ranks, and whether rank 0 wants a checkpoint.
+            loss, checkpoint = self.mean_over_ranks(loss, float(due))
+            self.interval_losses.append(loss)
+            self.step += 1
+            if not (math.isfinite(loss) and math.isfinite(self.gradient_norm())):
+                status = "diverged"
+                break
+            if self.plan.is_logged(self.step):
+                self.log()
+            if checkpoint > 0:
+                self.save(self.seconds_before + time.monotonic() - started)
+                saved = time.monotonic()
+        self.finish(status, self.seconds_before + time.monotonic() - started)
+
+    def train_step(self) -> torch.Tensor:
+        """One optimizer step on this rank's share of the batch; its mean loss before the step."""
+        for group in self.engine.optimizer.param_groups:
+            group["lr"] = self.plan.learning_rate_at(self.step)
+        first = self.step * self.plan.batch_sequences + self.rank * self.rank_sequences
+        total = torch.zeros((), device=self.device)
+        for start in range(first, first + self.rank_sequences, self.micro_sequences):
+            sequences = torch.from_numpy(self.stream.sequences(start, start + self.micro_sequences)).to(self.device)
+            loss = self.engine(sequences[:, :-1].contiguous(), sequences[:, 1:].contiguous())
+            self.engine.backward(loss)
+            self.engine.step()
+            total += loss.detach()
+        return total * (self.micro_sequences / self.rank_sequences)
+
+    def gradient_norm(self) -> float:
+        """Of the last step, over all ranks, before clipping."""
+        return float(self.engine.get_global_grad_norm())
+
+    def mean_over_ranks(self, loss: torch.Tensor, flag: float) -> tuple[float, float]:
+        values = torch.stack([loss, torch.tensor(flag, device=self.device)])
+        torch.distributed.all_reduce(values)
+        loss_sum, flag_sum = values.tolist()
+        return loss_sum / self.ranks, flag_sum
+
+    def log(self) -> None:
+        """Adds the row of an interval of tokens that ended."""
+        self.rows.append(
+            {
+                "step": self.step,
+                "tokens": self.step * self.plan.batch_tokens,
+                "train_loss": sum(self.interval_losses) / len(self.interval_losses),
+                "gradient_norm": self.gradient_norm(),
+                "learning_rate": self.plan.learning_rate_at(self.step - 1),
+            }
+        )
+        self.interval_losses = []
+        if self.rank == 0:
+            with self.run.metrics_file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(self.rows[-1]) + "\n")
+
+    def save(self, seconds: float) -> None:
+        """Writes a checkpoint. It counts from when it stands in the list of checkpoints, with the hashes of its files."""
+        tag, directory = f"step-{self.step}", self.run.checkpoints
+        if self.rank == 0:
+            shutil.rmtree(directory / tag, ignore_errors=True)  # what a killed attempt left
+        torch.distributed.barrier()
+        state = {"step": self.step, "rows": self.rows, "interval_losses": self.interval_losses, "seconds": seconds}
+        self.engine.save_checkpoint(str(directory), tag=tag, client_state=state, save_latest=False)
+        torch.distributed.barrier()
+        if self.rank == 0:
+            files = {str(path.relative_to(directory)): md5_of(path) for path in sorted((directory / tag).rglob("*")) if path.is_file()}
+            checkpoint = {"tag": tag, "ranks": self.ranks, "zero_stage": self.hardware.zero_stage, "md5_by_file": files}
+            kept = [checkpoint, *self.listed_checkpoints()][:CHECKPOINTS_KEPT]
+            write_json(directory / "list.json", kept)
+            for old in {path.name for path in directory.glob("step-*")} - {checkpoint["tag"] for checkpoint in kept}:
+                shutil.rmtree(directory / old)
+
+    def listed_checkpoints(self) -> list[dict[str, Any]]:
+        """Newest first."""
+        path = self.run.checkpoints / "list.json"
+        return read_json(path) if path.exists() else []
+
+    def resume(self) -> None:
+        """Goes on from the newest checkpoint whose files are whole, if there is one."""
+        chosen: list[Any] = [None]
+        if self.rank == 0:
+            chosen[0] = next((checkpoint for checkpoint in self.listed_checkpoints() if is_whole(self.run.checkpoints, checkpoint)), None)
+        torch.distributed.broadcast_object_list(chosen)
+        if (checkpoint := chosen[0]) is not None:
+            if (found := (checkpoint["ranks"], checkpoint["zero_stage"])) != (asked := (self.ranks, self.hardware.zero_stage)):
+                raise SystemExit(
+                    f"Run {self.run.path.name} was left unfinished by (ranks, ZeRO stage) {found} and can't go on with {asked}: "
+                    f"set hardware.ranks and hardware.zero_stage back, or delete {self.run.path} to begin it again."
+                )
+            _, state = self.engine.load_checkpoint(str(self.run.checkpoints), tag=checkpoint["tag"])
+            self.step, self.rows, self.interval_losses = state["step"], state["rows"], state["interval_losses"]
+            self.seconds_before = state["seconds"]
+        if self.rank == 0:
+            with replace_file(self.run.metrics_file) as path:
+                path.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
+
+    def finish(self, status: Literal["completed", "diverged"], seconds: float) -> None:
+        """The model, the timing and, last, the result; then the checkpoints can go."""
+        with deepspeed.zero.GatheredParameters(list(self.engine.module.parameters())):
+            if self.rank == 0 and status == "completed":
+                with replace_directory(self.run.model) as directory:
+                    export_llama(self.engine.module, directory, self.plan.sequence_length)
+        if self.rank == 0:
+            tokens = self.step * self.plan.batch_tokens
+            write_json(self.run.timing_file, {"wall_seconds": seconds, "tokens_per_second": tokens / seconds, "ranks": self.ranks})
+            final = [row["train_loss"] for row in self.rows[-FINAL_ROWS:]]
+            loss = sum(final) / len(final) if status == "completed" else None
+            write_json(self.run.result_file, RunOutcome(status=status, steps=self.step, final_train_loss=loss).model_dump())
+            shutil.rmtree(self.run.checkpoints, ignore_errors=True)
+        self.engine.destroy()
+
+
+class ClippingAdamW(torch.optim.AdamW):
+    """AdamW that clips the gradient to a global norm first. DeepSpeed does that too, but without ZeRO in fp32 it forgets the norm; it looks for it in
+    the attribute that is set here."""
+
+    def __init__(self, params: Any, max_norm: float, **options: Any):
+        super().__init__(params, **options)
+        self.max_norm = max_norm
+
+    def step(self, closure: Any = None) -> Any:
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        self._global_grad_norm = torch.nn.utils.clip_grad_norm_(parameters, self.max_norm)
+        return super().step(closure)
+
+
+def start_engine(model: ProxyLM, config: TrainingConfig, batch_sequences: int, micro_sequences: int, ranks: int, zero_stage: int) -> Any:
+    """DeepSpeed's engine around the model and torch's AdamW. Norms have no weight decay."""
+    model = model.to(ACCELERATOR.current_device_name())
+    groups = [
+        {"params": [parameter for parameter in model.parameters() if parameter.dim() == 2], "weight_decay": config.weight_decay},
+        {"params": [parameter for parameter in model.parameters() if parameter.dim() < 2], "weight_decay": 0.0},
+    ]
+    options = {"betas": (config.adam_beta1, config.adam_beta2), "fused": True}
+    if config.precision == "bf16":
+        zero_stage = max(1, zero_stage)  # only there does DeepSpeed keep weights and sums in fp32 beside bf16
+    optimizer_is_wrapped = zero_stage > 0
+    optimizer = torch.optim.AdamW(groups, **options) if optimizer_is_wrapped else ClippingAdamW(groups, config.gradient_clip, **options)
+    engine, *_ = deepspeed.initialize(
+        model=model,
+        optimizer=optimizer,
+        dist_init_required=False,
+        config={
+            "train_batch_size": batch_sequences,
+            "train_micro_batch_size_per_gpu": micro_sequences,
+            "gradient_accumulation_steps": batch_sequences // (micro_sequences * ranks),
+            "gradient_clipping": config.gradient_clip if optimizer_is_wrapped else 0.0,
+            "bf16": {"enabled": config.precision == "bf16"},
+            "data_types": {"grad_accum_dtype": "fp32"},
+            "zero_optimization": {"stage": zero_stage},
+            "zero_allow_untested_optimizer": True,
+            "steps_per_print": sys.maxsize,
+        },
+    )
+    return engine
+
+
+def largest_divisor(number: int, at_most: int) -> int:
+    return next(divisor for divisor in range(min(number, at_most), 0, -1) if number % divisor == 0)
+
+
+def is_whole(directory: Path, checkpoint: dict[str, Any]) -> bool:
+    return all((directory / name).exists() and md5_of(directory / name) == md5 for name, md5 in checkpoint["md5_by_file"].items())
+
+
+def md5_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+if __name__ == "__main__":
+    main()

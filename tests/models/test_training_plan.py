@@ -1,0 +1,73 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from models.ladder import PRESETS
+from models.training_plan import BATCH_MULTIPLE, ROWS_PER_RUN, TrainingConfig, TrainingPlan, plan
+
+
+def planned(budget_tokens: int = 1_000_000, size: str = "100k", **config) -> TrainingPlan:
+    return plan(PRESETS[size], 1024, budget_tokens, TrainingConfig(**config))
+
+
+def test_step_law_gives_the_batch_and_the_rate_of_its_paper():
+    """For N = 127M (without embeddings) and D = 20B: 1.79 N^-0.713 D^0.307 = 4.33e-3, 0.58 D^0.571 = 442k tokens."""
+    at_scale = planned(20_000_000_000, "125m", sequence_length=2048)
+    assert at_scale.peak_learning_rate == pytest.approx(4.33e-3, rel=0.01)
+    assert at_scale.batch_tokens == pytest.approx(442_000, rel=0.01)
+
+
+@given(budget_tokens=st.integers(50_000, 10**10), sequence_length=st.sampled_from([64, 256, 2048]))
+def test_whole_batches_come_within_half_a_batch_of_the_budget(budget_tokens, sequence_length):
+    try:
+        p = planned(budget_tokens, sequence_length=sequence_length)
+    except ValueError:
+        return
+    assert abs(p.tokens_seen - budget_tokens) <= p.batch_tokens / 2
+    assert p.batch_sequences % BATCH_MULTIPLE == 0
+
+
+def test_a_given_batch_and_rate_are_taken_as_they_are():
+    p = planned(batch_tokens=768, learning_rate=0.003)
+    assert (p.batch_sequences, p.peak_learning_rate) == (3, 0.003)
+    with pytest.raises(ValidationError, match="batch_tokens 1000 must be a multiple of sequence_length 256"):
+        TrainingConfig(batch_tokens=1000)
+
+
+def test_a_budget_of_a_few_steps_is_refused():
+    with pytest.raises(ValueError, match="a budget of 9,000 tokens is 4 steps of 2,048 tokens, fewer than 10"):
+        planned(9_000)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "wsd"])
+def test_the_rate_warms_up_to_its_peak_and_ends_near_its_final_value(schedule):
+    p = planned(learning_rate=0.01, schedule=schedule, warmup_share=0.1, final_learning_rate_share=0.1, batch_tokens=2560)
+    rates = [p.learning_rate_at(step) for step in range(p.steps)]
+    assert rates[0] == pytest.approx(0.01 / p.warmup_steps)
+    assert max(rates) == pytest.approx(0.01)
+    assert rates[: p.warmup_steps] == sorted(rates[: p.warmup_steps])
+    assert rates[p.warmup_steps :] == sorted(rates[p.warmup_steps :], reverse=True)
+    assert 0.001 < rates[-1] < 0.0016
+
+
+def test_wsd_is_stable_until_it_decays():
+    p = planned(learning_rate=0.01, schedule="wsd", warmup_share=0.1, decay_share=0.25)
+    stable = [p.learning_rate_at(step) for step in range(p.warmup_steps, p.steps - p.decay_steps + 1)]
+    assert stable == pytest.approx([0.01] * len(stable))
+    assert p.decay_steps == pytest.approx(p.steps / 4, abs=1)
+    with pytest.raises(ValidationError, match="more than the whole run"):
+        TrainingConfig(schedule="wsd", warmup_share=0.5, decay_share=0.6)
+
+
+@given(budget_tokens=st.integers(21_000, 10**8))
+def test_metrics_get_evenly_spaced_rows_and_one_at_the_end(budget_tokens):
+    p = planned(budget_tokens)
+    logged = [step for step in range(1, min(p.steps, 20_000) + 1) if p.is_logged(step)]
+    if p.steps <= 20_000:
+        assert len(logged) == min(p.steps, ROWS_PER_RUN)
+        assert logged[-1] == p.steps
+    gaps = {later - earlier for earlier, later in pairwise(logged)}
+    assert not gaps or max(gaps) - min(gaps) <= 1

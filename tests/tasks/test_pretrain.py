@@ -1,0 +1,244 @@
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from models.frozen import StudyError
+from models.ladder import Ladder, num_params
+from models.training_plan import Hardware, TrainingConfig
+from tasks import layout, pretrain
+from tasks.pretrain import command, planned_runs, resolve_weights, started
+from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult
+from tasks.study import Mixture, Study
+from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
+from tasks.train_tokenizer import train_bpe
+from tests.tasks.token_shards import write_token_shards
+
+VOCAB = 300
+TOKENS = {"animals": 60_000, "plants": 20_000}
+
+
+@pytest.fixture
+def study(study_folder, default_study) -> Study:
+    """One mixture of two domains, one size, two seeds; runs of 40 steps."""
+    write_token_shards(layout.TOKENS / "raw", TOKENS, VOCAB)
+    return default_study.model_copy(
+        update={
+            "mixtures": {"even": Mixture(recipe="raw", weights={"animals": 0.5, "plants": 0.5})},
+            "ladder": Ladder(sizes=("30k",), tokens_per_parameter=(0.525,), seeds=(1, 2)),
+            "training": TrainingConfig(sequence_length=64, batch_tokens=512, learning_rate=0.01),
+            "hardware": Hardware(ranks=2),
+        }
+    )
+
+
+@pytest.fixture
+def corpus(study) -> TokenizedCorpus:
+    return load_tokens(layout.TOKENS / "raw")
+
+
+def write_params(study: Study) -> None:
+    layout.PARAMS.write_text(json.dumps(study.model_dump(mode="json", by_alias=True)))
+
+
+def test_natural_weights_are_the_shares_of_the_corpus_and_uniform_ones_are_equal(corpus):
+    assert resolve_weights("natural", corpus, "here") == {"animals": 0.75, "plants": 0.25}
+    assert resolve_weights("uniform", corpus, "here") == {"animals": 0.5, "plants": 0.5}
+    assert resolve_weights({"plants": 1.0, "animals": 0.0}, corpus, "here") == {"plants": 1.0}
+
+
+def test_a_domain_without_tokens_is_named_with_the_nearest_that_has_some(corpus):
+    with pytest.raises(StudyError, match=r"here: 'plant' has weight 1, but the recipe leaves no tokens of it \(did you mean 'plants'\?\)"):
+        resolve_weights({"plant": 1.0}, corpus, "here")
+
+
+def test_the_same_weights_however_given_are_the_same_runs(study, corpus):
+    natural = study.model_copy(update={"mixtures": {"m": Mixture(recipe="raw", weights="natural")}})
+    given = study.model_copy(update={"mixtures": {"n": Mixture(recipe="raw", weights={"plants": 0.25, "animals": 0.75})}})
+    assert [run.spec.key for run in planned_runs(natural, "m", corpus)] == [run.spec.key for run in planned_runs(given, "n", corpus)]
+
+
+def test_a_cap_on_epochs_that_cannot_be_kept_is_a_sentence(study, corpus):
+    capped = study.model_copy(update={"mixtures": {"even": Mixture(recipe="raw", weights={"plants": 1.0}, max_epochs=0.5)}})
+    with pytest.raises(StudyError, match=r"Run 30k-0\.525x-seed1 of mixture 'even' can't be trained: domain 'plants' would be read 1\.03 times"):
+        planned_runs(capped, "even", corpus)
+
+
+def test_a_budget_of_no_steps_is_a_sentence(study, corpus):
+    short = study.model_copy(update={"ladder": Ladder(sizes=("30k",), tokens_per_parameter=(0.05,), seeds=(1,))})
+    with pytest.raises(StudyError, match=r"Run 30k-0\.05x-seed1 of mixture 'even' can't be trained: a budget of .* fewer than 10"):
+        planned_runs(short, "even", corpus)
+
+
+def test_ranks_that_cannot_share_a_batch_are_refused_before_anything_starts(study):
+    three = study.model_copy(update={"hardware": Hardware(ranks=3)})
+    with pytest.raises(StudyError, match="batches of 8 sequences, which 3 ranks can't share evenly"):
+        pretrain.pretrain(three, "even")
+    assert not pretrain.LAUNCHES.exists()
+
+
+def test_an_unknown_mixture_is_named_with_the_nearest(study):
+    with pytest.raises(StudyError, match=r"There is no mixture 'evn' \(did you mean 'even'\?\); there are even"):
+        pretrain.pretrain(study, "evn")
+
+
+def test_ranks_of_a_host_file_are_counted_over_all_hosts(tmp_path):
+    (tmp_path / "hosts").write_text("# two machines\nalpha slots=4\n\nbeta slots=4\n")
+    hardware = Hardware(ranks=4, hostfile=str(tmp_path / "hosts"))
+    assert pretrain.hosts(hardware) == ["alpha", "beta"]
+    assert "--hostfile" in command(hardware, Path("launch.json"))
+    with pytest.raises(StudyError, match="nowhere can't be read"):
+        pretrain.hosts(Hardware(hostfile="nowhere"))
+
+
+def files_of(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.slow
+def test_a_mixture_is_trained_recorded_and_not_trained_again(study, capfd):
+    train_bpe(iter(["some words for a tokenizer"] * 3), VOCAB).save_pretrained(layout.TOKENIZER)
+    one, two = results = pretrain.pretrain(study, "even")
+    assert [(result.run, result.status, result.steps) for result in results] == [
+        ("30k-0.525x-seed1", "completed", 40),
+        ("30k-0.525x-seed2", "completed", 40),
+    ]
+    assert one.tokens_seen == 40 * 512 == sum(one.tokens_by_domain.values())
+    assert one.tokens_by_domain == {"animals": 10_240, "plants": 10_240}
+    assert one.epochs_by_domain == pytest.approx({"animals": 10_240 / 60_000, "plants": 10_240 / 20_000}, rel=0.01)
+    assert one.num_params == num_params(one_shape := planned_runs(study, "even", load_tokens(layout.TOKENS / "raw"))[0].spec.shape, VOCAB)
+    assert one.final_train_loss is not None and one.final_train_loss < math.log(VOCAB) - 0.5, "it has learned something"
+    assert one.final_train_loss != two.final_train_loss, "another seed, another loss"
+    assert "(2/2)" in capfd.readouterr().out
+
+    directory = layout.RUNS / "even" / one.run
+    assert RunResult.model_validate_json((directory / "result.json").read_text()) == one
+    rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, 41))
+    assert rows[0].keys() == {"step", "tokens", "train_loss", "gradient_norm", "learning_rate"}
+    assert rows[0]["train_loss"] == pytest.approx(math.log(VOCAB), abs=0.5)
+    llama = AutoModelForCausalLM.from_pretrained(directory / "model")
+    assert (llama.config.num_hidden_layers, llama.config.vocab_size) == (one_shape.num_layers, VOCAB)
+    assert llama.num_parameters() == one.num_params
+    assert AutoTokenizer.from_pretrained(directory / "model").eos_token == "<|endoftext|>"
+    log = (pretrain.LAUNCHES / "even.log").read_text()
+    assert "ninja" not in log and "Building extension" not in log, "no compiler is needed"
+
+    before, timings = files_of(layout.RUNS), [run.read_bytes() for run in layout.RUN_DIRECTORIES.glob("*/timing.json")]
+    pretrain.pretrain(study, "even")
+    assert files_of(layout.RUNS) == before
+    assert [run.read_bytes() for run in layout.RUN_DIRECTORIES.glob("*/timing.json")] == timings, "nothing was trained again"
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_is_recorded_without_a_model_and_the_next_is_trained(study):
+    train_bpe(iter(["words"]), VOCAB).save_pretrained(layout.TOKENIZER)
+    wild = study.model_copy(update={"training": study.training.model_copy(update={"learning_rate": 1e20, "gradient_clip": 1e30})})
+    results = pretrain.pretrain(wild, "even")
+    assert [result.status for result in results] == ["diverged", "diverged"]
+    assert all(result.final_train_loss is None and result.steps < result.target_steps for result in results)
+    directory = layout.RUNS / "even" / results[0].run
+    assert not (directory / "model").exists()
+    assert "NaN" not in (directory / "metrics.jsonl").read_text()
+
+
+@pytest.mark.slow
+def test_the_loss_is_the_same_on_one_and_two_ranks_and_in_every_zero_stage_also_after_an_interruption(study, corpus):
+    """Sums come in another order: 20 steps apart, losses agree to 1e-4 nats. An interrupted run ends with the same bits."""
+    [run] = planned_runs(study.model_copy(update={"ladder": Ladder(sizes=("30k",), tokens_per_parameter=(0.263,), seeds=(1,))}), "even", corpus)
+    run.directory.write_spec(run.spec)
+    losses = {}
+    for ranks in (1, 2):
+        hardware = Hardware(ranks=ranks, micro_batch_sequences=2)  # accumulates over 4 and 2 forward passes
+        order = Launch(run_keys=(run.spec.key,), tokens=str(layout.TOKENS / "raw"), hardware=hardware)
+        Path("launch.json").write_text(order.model_dump_json())
+        arguments = [
+            "tests.tasks.every_zero_stage" if argument == "tasks.pretrain_worker" else argument for argument in command(hardware, Path("launch.json"))
+        ]
+        with Path("log").open("wb") as log, started(arguments, log.fileno()) as launcher:
+            assert launcher.wait(300) == 0, Path("log").read_text()
+        for stage in range(4):
+            undisturbed, interrupted = (
+                Path(f"{ranks}-zero{stage}{suffix}") / layout.RUN_DIRECTORIES / run.spec.key for suffix in ("", "-interrupted")
+            )
+            for name in ("metrics.jsonl", "model/model.safetensors", "result.json"):
+                assert (undisturbed / name).read_bytes() == (interrupted / name).read_bytes(), f"{name} in ZeRO {stage} on {ranks} ranks"
+            losses[ranks, stage] = [json.loads(line)["train_loss"] for line in (undisturbed / "metrics.jsonl").read_text().splitlines()]
+    assert len(losses[1, 0]) == 20
+    for place, curve in losses.items():
+        assert curve == pytest.approx(losses[1, 0], abs=1e-4), place
+
+
+class Stage:
+    """`python -m tasks.pretrain even` in the current folder, and all processes that it started."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tasks.pretrain", "even"], env=os.environ | {"PYTHONPATH": str(PROJECT)}, stderr=subprocess.PIPE, text=True
+        )
+
+    def family(self) -> list[psutil.Process]:
+        return [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+
+    def ranks(self) -> list[psutil.Process]:
+        return [
+            process
+            for process in self.family()
+            if "tasks.pretrain_worker" in process.cmdline() and "deepspeed.launcher.launch" not in process.cmdline()
+        ]
+
+    def wait_for_checkpoint_after(self, step: int, key: str) -> int:
+        """Waits until a checkpoint of a later step stands in the list; its step."""
+        path = RunDirectory(key).checkpoints / "list.json"
+        deadline = time.monotonic() + 180
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.process.stderr.read() if self.process.stderr else ""
+            if path.exists() and (found := int(json.loads(path.read_text())[0]["tag"].removeprefix("step-"))) > step:
+                return found
+            time.sleep(0.02)
+        raise TimeoutError
+
+
+@pytest.mark.slow
+def test_whatever_kills_a_stage_leaves_no_process_and_it_goes_on_to_the_same_bits(study, corpus):
+    train_bpe(iter(["words"]), VOCAB).save_pretrained(layout.TOKENIZER)
+    long = study.model_copy(
+        update={
+            "ladder": Ladder(sizes=("30k",), tokens_per_parameter=(12,), seeds=(1,)),
+            "hardware": Hardware(ranks=2, checkpoint_every_seconds=0.3),
+        }
+    )
+    write_params(long)
+    [run] = planned_runs(long, "even", corpus)
+    step = 0
+    for kill in ("a rank", "the stage", "ctrl-C"):
+        stage = Stage()
+        step = stage.wait_for_checkpoint_after(step, run.spec.key)
+        family = stage.family()
+        assert len(stage.ranks()) == 2
+        if kill == "a rank":
+            stage.ranks()[1].kill()
+        else:
+            stage.process.send_signal(signal.SIGKILL if kill == "the stage" else signal.SIGINT)
+        _, errors = stage.process.communicate(timeout=60)
+        _, alive = psutil.wait_procs(family, timeout=30)
+        assert not alive, f"{kill} was killed and left {alive}"
+        assert stage.process.returncode != 0
+        assert not layout.RUNS.exists()
+        if kill == "a rank":
+            assert stage.process.returncode == 2
+            assert "1 of 1 runs of mixture 'even' did not finish" in errors
+    pretrain.pretrain(long, "even")
+    resumed = files_of(layout.RUNS)
+    run.directory.path.rename("resumed")
+    pretrain.pretrain(long, "even")
+    assert files_of(layout.RUNS) == resumed
+    assert not (run.directory.path / "checkpoints").exists()

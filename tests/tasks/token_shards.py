@@ -1,0 +1,26 @@
+"""Tokens of made-up domains, as tasks/tokenize_corpus.py would leave them: each domain has words of its own, so that there is something to learn."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tasks.atomic import write_json
+from tasks.tokenize_corpus import MANIFEST, DomainWriter, TokensManifest
+
+DOCUMENT_TOKENS = 100
+
+
+def write_token_shards(directory: Path, tokens_by_domain: dict[str, int], vocab_size: int) -> None:
+    directory.mkdir(parents=True)
+    records = {}
+    for seed, (domain, num_tokens) in enumerate(tokens_by_domain.items()):
+        generator = np.random.default_rng(seed)
+        vocabulary = generator.permutation(np.arange(1, vocab_size))
+        with (directory / f"{domain}.bin").open("wb") as file:
+            writer = DomainWriter(file, np.dtype(np.uint16))
+            for _ in range(num_tokens // DOCUMENT_TOKENS):
+                ranks = generator.zipf(1.5, DOCUMENT_TOKENS - 1) % len(vocabulary)
+                writer.add("", [*vocabulary[ranks].tolist(), 0])
+        records[domain] = writer.record()
+    manifest = TokensManifest(vocab_size=vocab_size, dtype="uint16", end_of_text_id=0, domains=records)
+    write_json(directory / MANIFEST, manifest.model_dump())
