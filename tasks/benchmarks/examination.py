@@ -1,0 +1,52 @@
+"""All that every run is asked, prepared once per process: held-out text cut into windows, lm-eval's tasks loaded. Then one model after another."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tasks import layout
+from tasks.benchmarks.bits_per_byte import WINDOW_RULE, HeldoutText
+from tasks.benchmarks.config import EvaluationConfig
+from tasks.benchmarks.harness import Harness
+from tasks.benchmarks.items import Document
+from tasks.benchmarks.version import version_of
+from tasks.evaluation_table import BITS_PER_BYTE, HELDOUT
+from tasks.run_directory import RunResult
+
+
+class Examination:
+    """What all runs of a stage are asked alike."""
+
+    def __init__(self, evaluation: EvaluationConfig, documents: Sequence[Document], task_files: Sequence[Path]):
+        torch.set_num_threads(1)  # sums in one order, however many cores there are; what is parallel are the runs
+        self.documents, self.batch_sequences = documents, evaluation.batch_sequences
+        self.tokenizer = AutoTokenizer.from_pretrained(layout.TOKENIZER, local_files_only=True)
+        self.harness = Harness(task_files, evaluation.lm_eval_tasks, evaluation.items_per_benchmark)
+        self.texts_by_context: dict[int, HeldoutText] = {}
+
+    def rows(self, run: RunResult, model_directory: Path) -> Iterator[dict[str, Any]]:
+        """One run's rows of the evaluation table: bits per byte by domain, then the benchmarks. The model is scored in fp32."""
+        whose = run.model_dump(include={"run_key", "run", "mixture", "size", "num_params", "seed"}) | {"tokens": run.tokens_seen}
+        model: Any = AutoModelForCausalLM.from_pretrained(model_directory, dtype=torch.float32, local_files_only=True)
+        model = model.to(device=torch.device("cuda" if torch.cuda.is_available() else "cpu")).eval()
+        context = model.config.max_position_embeddings
+        for domain, estimate in self._text(context).score(model).items():
+            version = self._text_version(domain, context)
+            yield {**whose, "benchmark": HELDOUT + domain, "metric": BITS_PER_BYTE, **estimate.model_dump(), "version": version}
+        for benchmark, estimates in self.harness.ask(model, self.tokenizer, self.batch_sequences).items():
+            for metric, estimate in estimates.items():
+                version = self.harness.version(benchmark, metric)
+                yield {**whose, "benchmark": benchmark, "metric": metric, **estimate.model_dump(), "version": version}
+
+    def _text(self, context: int) -> HeldoutText:
+        """The same windows for all runs of one context length."""
+        if context not in self.texts_by_context:
+            self.texts_by_context[context] = HeldoutText(self.documents, self.tokenizer, context, self.batch_sequences)
+        return self.texts_by_context[context]
+
+    def _text_version(self, domain: str, context: int) -> str:
+        texts = [(document.id, document.text) for document in self.documents if document.domain == domain]
+        return version_of([texts, WINDOW_RULE, context], BITS_PER_BYTE, "assay")

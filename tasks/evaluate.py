@@ -1,0 +1,103 @@
+"""What every run of a mixture knows: bits per byte on every held-out domain, and benchmarks through lm-eval."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.frozen import Frozen, StudyError
+from tasks import layout
+from tasks.atomic import read_json, replace_file
+from tasks.benchmarks.config import EvaluationConfig
+from tasks.benchmarks.items import Document, heldout_documents, write_benchmarks
+from tasks.evaluation_table import EVALUATION_SCHEMA
+from tasks.processes import processes
+from tasks.run_directory import RunResult
+from tasks.stage import main
+from tasks.study import Study
+
+
+class EvaluationRecord(Frozen):
+    runs: int  # evaluated; diverged ones are not
+    rows: int
+
+
+class Questions(Frozen):
+    """What a process needs to examine runs."""
+
+    evaluation: EvaluationConfig
+    documents: tuple[Document, ...]
+    task_files: tuple[Path, ...]
+
+
+def evaluate(study: Study, mixture: str) -> EvaluationRecord:
+    """Writes `results/evaluations/<mixture>.parquet`, one row per metric of a run on a benchmark. Diverged runs have no rows.
+
+    Raises:
+        StudyError: when there are no runs, a model is missing, or a benchmark can't be asked.
+    """
+    runs = completed_runs(mixture)
+    rows = examine(study, runs) if runs else []
+    rows.sort(key=lambda row: row["run"])  # stable: benchmarks and metrics stay in the order in which they were asked
+    with replace_file(layout.EVALUATIONS / f"{mixture}.parquet") as partial:
+        pq.write_table(pa.Table.from_pylist(rows, schema=EVALUATION_SCHEMA), partial)
+    return EvaluationRecord(runs=len(runs), rows=len(rows))
+
+
+def completed_runs(mixture: str) -> list[RunResult]:
+    """Largest first.
+
+    Raises:
+        StudyError: when there is no result of any run, or a completed run has no model.
+    """
+    results = sorted((layout.RUNS / mixture).glob("*/result.json"))
+    if not results:
+        raise StudyError(f"There are no runs in {layout.RUNS / mixture}: run `dvc repro pretrain@{mixture}` first, or `dvc checkout`.")
+    runs = [RunResult.model_validate(read_json(path)) for path in results]
+    completed = [run for run in runs if run.status == "completed"]
+    for run in completed:
+        if not (model_directory(run) / "config.json").exists():
+            raise StudyError(f"Run {run.run} is completed, but {model_directory(run)} holds no model: `dvc repro --force pretrain@{mixture}`.")
+    return sorted(completed, key=lambda run: (-run.num_params, run.run))
+
+
+def model_directory(run: RunResult) -> Path:
+    return layout.RUNS / run.mixture / run.run / "model"
+
+
+def examine(study: Study, runs: list[RunResult]) -> list[dict[str, Any]]:
+    """The rows of all runs. They are dealt to processes, largest first; each process prepares the questions once."""
+    calm_libraries(offline=not study.evaluation.lm_eval_tasks)
+    import torch
+    from transformers import AutoTokenizer
+
+    documents = heldout_documents()
+    end_of_text = AutoTokenizer.from_pretrained(layout.TOKENIZER, local_files_only=True).eos_token
+    task_files = write_benchmarks(study.evaluation, study.seed, documents, end_of_text)
+    questions = Questions(evaluation=study.evaluation, documents=tuple(documents), task_files=tuple(task_files))
+    workers = 1 if torch.cuda.is_available() else min(study.hardware.workers or os.cpu_count() or 1, len(runs))
+    hands = [runs[i::workers] for i in range(workers)]
+    with processes(workers, len(hands)) as run_all:
+        return [row for rows in run_all(answers, questions, hands) for row in rows]
+
+
+def answers(questions: Questions, runs: list[RunResult]) -> list[dict[str, Any]]:
+    """The rows of some runs, in this process."""
+    from tasks.benchmarks.examination import Examination
+
+    examination = Examination(questions.evaluation, questions.documents, questions.task_files)
+    return [row for run in runs for row in examination.rows(run, model_directory(run))]
+
+
+def calm_libraries(offline: bool) -> None:
+    """For this process and those that it starts, and before any Hugging Face library is imported: no progress bars, no threads in the tokenizers (the
+    cores are taken by other processes), and no network where nothing is asked of it."""
+    os.environ |= {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if offline:
+        os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+
+
+if __name__ == "__main__":
+    main(evaluate)

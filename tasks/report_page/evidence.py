@@ -1,0 +1,99 @@
+"""All that the report reads, gathered once: records and tables of the study's own recipes and mixtures, whatever else lies beside them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from models.frozen import StudyError
+from models.laws.record import Laws
+from models.verdict import Verdict
+from tasks import layout
+from tasks.atomic import read_json
+from tasks.evaluation_table import EVALUATION_SCHEMA
+from tasks.run_directory import RunResult
+from tasks.steps.funnel import FunnelRow, load_funnel_chain
+from tasks.study import Study, lineage
+from tasks.tokenize_corpus import TokensManifest, load_manifest
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the stages before the report found."""
+
+    study: Study
+    funnels_by_recipe: dict[str, list[tuple[str, list[FunnelRow]]]]  # (corpus, its rows) from the pool to the recipe
+    tokens_by_recipe: dict[str, TokensManifest]
+    runs: list[RunResult]  # by mixture in the study's order, then size, budget, seed
+    curves: pl.DataFrame  # mixture, run, step, tokens, train_loss
+    evaluations: pl.DataFrame  # EVALUATION_SCHEMA, only benchmarks that have one version
+    mixed_versions: list[str]  # benchmarks that were left out because their versions differ
+    fitted_runs: pl.DataFrame
+    laws: Laws
+    verdict: Verdict
+
+    @property
+    def mixtures(self) -> list[str]:
+        return list(self.study.mixtures)
+
+
+def gather(study: Study) -> Evidence:
+    """Reads the products of the stages before.
+
+    Raises:
+        StudyError: names the first file that is missing.
+    """
+    runs = [run for mixture in study.mixtures for run in _runs(mixture)]
+    evaluations, mixed_versions = _comparable(pl.concat([_evaluations(mixture) for mixture in study.mixtures]))
+    return Evidence(
+        study=study,
+        funnels_by_recipe={recipe: _funnels(study, recipe) for recipe in study.recipes},
+        tokens_by_recipe={recipe: load_manifest(_existing(layout.TOKENS / recipe / "manifest.json").parent) for recipe in study.recipes},
+        runs=runs,
+        curves=_curves(runs),
+        evaluations=evaluations,
+        mixed_versions=mixed_versions,
+        fitted_runs=pl.read_parquet(_existing(layout.FIT / "runs.parquet")),
+        laws=Laws.model_validate(read_json(_existing(layout.FIT / "laws.json"))),
+        verdict=Verdict.model_validate(read_json(_existing(layout.FIT / "verdict.json"))),
+    )
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise StudyError(f"The report needs {path}, which is not there: run the stages before it (`dvc repro`), or `dvc checkout`.")
+    return path
+
+
+def _funnels(study: Study, recipe: str) -> list[tuple[str, list[FunnelRow]]]:
+    for corpus in lineage(study.recipes, recipe):
+        _existing(layout.funnel(corpus))
+    return load_funnel_chain(study, recipe)
+
+
+def _runs(mixture: str) -> list[RunResult]:
+    paths = sorted(_existing(layout.RUNS / mixture).glob("*/result.json"))
+    return sorted((RunResult.model_validate(read_json(path)) for path in paths), key=lambda run: (run.num_params, run.budget_tokens, run.seed))
+
+
+def _curves(runs: list[RunResult]) -> pl.DataFrame:
+    rows = []
+    for run in runs:
+        path = layout.RUNS / run.mixture / run.run / "metrics.jsonl"
+        if path.exists():
+            lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+            rows += [(run.mixture, run.run, line["step"], line["tokens"], line["train_loss"]) for line in lines]
+    columns = {"mixture": pl.String, "run": pl.String, "step": pl.Int64, "tokens": pl.Int64, "train_loss": pl.Float64}
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def _evaluations(mixture: str) -> pl.DataFrame:
+    return pl.read_parquet(_existing(layout.EVALUATIONS / f"{mixture}.parquet"), columns=EVALUATION_SCHEMA.names)
+
+
+def _comparable(evaluations: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Leaves out benchmarks of which the runs saw different versions: their values can't be compared."""
+    versions = evaluations.group_by("benchmark", "metric").agg(pl.col("version").n_unique())
+    mixed = sorted(versions.filter(pl.col("version") > 1)["benchmark"].unique())
+    return evaluations.filter(~pl.col("benchmark").is_in(mixed)), mixed

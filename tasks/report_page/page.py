@@ -1,0 +1,103 @@
+"""The page: evidence and figures through one template with autoescape on. Whatever comes from documents or files is text, never markup."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from tasks import layout
+from tasks.documents import read_shards
+from tasks.report_page import data_figures, law_figures, numbers
+from tasks.report_page.evidence import Evidence
+from tasks.report_page.legible import legible
+from tasks.report_page.plot_tables import largest_runs
+from tasks.report_page.samples import sample_corpus
+from tasks.report_page.svg import Series, css_variables
+from tasks.steps.funnel import FunnelRow
+
+TEMPLATES = Path(__file__).parent
+NUMBER_FILTERS = ("significant", "count", "size", "power_of_ten", "percent", "probability", "difference", "loss")
+
+
+def render(evidence: Evidence, tables: dict[str, pl.DataFrame]) -> str:
+    """The page as one HTML document, without any reference to something outside it."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else legible(value),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        name: getattr(numbers, name)
+        for name in ("significant", "count", "size", "power_of_ten", "percent", "with_interval", "loss", "probability", "difference")
+    }
+    series = Series(evidence.mixtures)
+    light, dark = css_variables()
+    return environment.get_template("page.html.jinja").render(
+        evidence=evidence,
+        study=evidence.study,
+        verdict=evidence.verdict,
+        series=series,
+        light=Markup(light),
+        dark=Markup(dark),
+        figures=figures(evidence, tables, series),
+        largest=largest_runs(evidence.runs),
+        mixture_rows=tables["tokens_by_domain"].to_dicts(),
+        losses={(row["mixture"], row["run"]): row["loss"] for row in tables["loss_by_compute"].to_dicts()},
+        removals={recipe: removals(evidence, recipe) for recipe in evidence.study.recipes},
+        pool=pool_composition(),
+        samples={recipe: sample_corpus(recipe, evidence.study.seed) for recipe in evidence.study.recipes},
+    )
+
+
+def figures(evidence: Evidence, tables: dict[str, pl.DataFrame], series: Series) -> dict[str, Markup]:
+    """Each figure by the name of its table; none for a table without rows."""
+    drawn: dict[str, Any] = {
+        "verdict": lambda table: law_figures.forest(table, evidence.verdict, series),
+        "back_test": lambda table: law_figures.back_test(table, evidence.verdict, series),
+        "loss_by_compute": lambda table: law_figures.loss_by_compute(table, tables["law_curves"], tables["verdict"], evidence.verdict, series),
+        "training_curves": lambda table: law_figures.training_curves(table, series),
+        "funnel": data_figures.funnel,
+        "bits_per_byte_by_domain": lambda table: data_figures.bits_per_byte_by_domain(table, series),
+        "tokens_by_domain": lambda table: data_figures.tokens_by_domain(table, series),
+        "benchmarks": lambda table: data_figures.benchmarks(table, series),
+    }
+    return {name: draw(tables[name]) for name, draw in drawn.items() if tables[name].height}
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What one step of a recipe removed of one domain for one reason."""
+
+    step: str
+    reason: str
+    domain: str
+    documents: int
+    bytes: int
+    share: float | None  # of the bytes of that domain that came into the step
+
+
+def removals(evidence: Evidence, recipe: str) -> list[Removal]:
+    """All that was removed by the recipe's own steps, in their order; largest first within a step."""
+    return [removal for corpus, rows in evidence.funnels_by_recipe[recipe] if corpus == recipe for removal in _removals(rows)]
+
+
+def _removals(rows: list[FunnelRow]) -> Iterator[Removal]:
+    for row in rows:
+        for reason, amount in sorted(row.removed.items(), key=lambda item: (-item[1].bytes, item[0])):
+            yield Removal(row.step, reason, row.domain, amount.documents, amount.bytes, amount.bytes / row.bytes_in if row.bytes_in else None)
+
+
+def pool_composition() -> list[dict[str, Any]]:
+    """One row per domain, source and licence of the pool: documents, bytes of text. Memory is one shard's."""
+    key = ["domain", "source", "license"]
+    shards = (pl.DataFrame(pl.from_arrow(table)) for table in read_shards(layout.kept(layout.POOL), [*key, "text"]))
+    sums = [shard.group_by(key).agg(documents=pl.len(), bytes=pl.col("text").str.len_bytes().sum()) for shard in shards]
+    return pl.concat(sums).group_by(key).sum().sort(key).to_dicts()

@@ -1,0 +1,71 @@
+"""`assay` as a program: sentences, exit codes, and what runs when there is nothing to run."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.flows.small_study import SmallStudy
+
+PROJECT = Path(__file__).parents[2]
+
+
+def assay(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_study_that_is_up_to_date_needs_no_server(study: SmallStudy):
+    study.dvc("repro")
+    done = assay("run")
+    assert (done.returncode, done.stdout) == (0, "All stages are up to date: nothing to run.\n")
+    assert not Path(".assay").exists()
+
+
+def test_another_parameter_file_is_refused(study: SmallStudy):
+    Path("other.yaml").write_text(Path("params.yaml").read_text())
+    done = assay("run", "other.yaml")
+    assert done.returncode == 2 and done.stderr.startswith("assay: `assay run other.yaml` would need a workspace") and done.stderr.count("\n") == 1
+
+
+def test_an_unknown_key_is_one_sentence(study: SmallStudy):
+    Path("params.yaml").write_text(Path("params.yaml").read_text() + "mixtrues: {}\n")
+    for verb in ("plan", "run"):
+        done = assay(verb)
+        assert done.returncode == 2 and "did you mean 'mixtures'?" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_verdict_prints_the_sentence_and_the_report(study: SmallStudy):
+    done = assay("verdict")
+    assert done.returncode == 2 and "There is no verdict yet" in done.stderr
+    Path("results/fit").mkdir(parents=True)
+    Path("results/fit/verdict.json").write_text(json.dumps(verdict("raw wins.")))
+    done = assay("verdict")
+    assert done.stdout.splitlines() == ["raw wins.", f"Report: {Path('report/index.html').resolve()}"]
+
+
+def verdict(sentence: str) -> dict[str, object]:
+    from models.verdict import Verdict
+
+    empty = dict.fromkeys(Verdict.model_fields)
+    numbers = {"target_num_params": 1e6, "target_tokens": 1e7, "confidence": 0.9}
+    lists = {"mixtures": [], "probability_better": {}, "refused_runs": [], "warnings": []}
+    return {**empty, **numbers, **lists, "loss": "bits per byte", "rule": "", "sentence": sentence}
+
+
+@pytest.mark.parametrize("port", ["http", "0", "70000"])
+def test_a_port_that_is_none_is_told(study: SmallStudy, port: str):
+    done = assay("up", ASSAY_MLFLOW_PORT=port)
+    assert done.returncode == 2 and f"ASSAY_MLFLOW_PORT is '{port}', which is no port" in done.stderr
+
+
+def test_down_without_up(study: SmallStudy):
+    done = assay("down")
+    assert (done.returncode, done.stdout) == (0, "Nothing was up.\n")
