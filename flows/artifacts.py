@@ -1,0 +1,61 @@
+"""What the flow run's page shows beside its task runs: a table of all stages, the share that is done, and in the end the verdict."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import cast
+from uuid import UUID
+
+import httpx
+from prefect import get_run_logger
+from prefect.artifacts import TableArtifact, create_markdown_artifact, create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
+
+from flows.environment import mlflow_url, report_url
+from flows.execution import Progress
+from models.verdict import Verdict
+from tasks.layout import FIT, REPORT
+
+
+class StageTable:
+    """One table and one progress bar per flow run, brought up to date in place."""
+
+    def __init__(self) -> None:
+        self._shown: list[dict[str, object]] = []
+
+    @cached_property
+    def _table(self) -> UUID:
+        return cast(UUID, create_table_artifact(self._shown, key="stages", description="The stages of dvc.yaml, upstream first"))
+
+    @cached_property
+    def _bar(self) -> UUID:
+        return cast(UUID, create_progress_artifact(0.0, key="progress", description="Stages that are done or up to date"))
+
+    def show(self, progress: Mapping[str, Progress]) -> None:
+        """A page that can't be brought up to date is no reason to stop: the work goes on and the log says so."""
+        self._shown = [row(address, its) for address, its in progress.items()]
+        share = sum(its.state.usable for its in progress.values()) / max(len(progress), 1)
+        try:
+            with get_client(sync_client=True) as client:
+                client.update_artifact(self._table, ArtifactUpdate(data=TableArtifact(table=self._shown).format(_sync=True)))  # pyright: ignore[reportCallIssue]
+            update_progress_artifact(self._bar, round(100 * share, 1))
+        except httpx.HTTPError as error:
+            get_run_logger().warning("Prefect did not take the table of stages (%s); the study goes on.", error)
+
+
+def row(address: str, its: Progress) -> dict[str, object]:
+    return {"stage": address, "state": its.state.value, "seconds": its.seconds, "why": its.sentence or ""}
+
+
+def publish_verdict() -> None:
+    """The verdict in words, with links to the report and to the record of runs; nothing as long as there is no verdict."""
+    path = FIT / "verdict.json"
+    if not path.exists():
+        return
+    verdict = Verdict.model_validate_json(path.read_text(encoding="utf-8"))
+    report = f"- [Report]({report_url()}): plots, tables, samples\n" if (REPORT / "index.html").exists() else ""
+    create_markdown_artifact(
+        f"## Verdict\n\n{verdict.sentence}\n\n{report}- [Runs in MLflow]({mlflow_url()}): params, curves, evaluations\n",
+        key="verdict",
+        description="Which data wins, how sure that is, and where to read on",
+    )

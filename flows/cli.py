@@ -1,0 +1,118 @@
+"""The command `assay`: verbs and files. Heavy libraries are imported by the verb that needs them."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import environment
+from models.frozen import StudyError
+from tasks import layout
+from tasks.stage import exit_with
+from tasks.study import Study, load_study
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+Params = Annotated[Path, typer.Argument(help="parameter file of the study")]
+
+
+@app.callback()
+def assay() -> None:
+    """Which pretraining data wins at the scale you will train at, how sure are we, and what would make us surer."""
+
+
+@app.command()
+def plan(params: Params = layout.PARAMS) -> None:
+    """Show what would be trained: runs, tokens, FLOPs, epochs."""
+    from flows.plan import plan_study, print_plan
+
+    print_plan(plan_study(load_study(params)))
+
+
+@app.command()
+def run(
+    params: Params = layout.PARAMS,
+    cores: Annotated[int | None, typer.Option(min=1, help="cores to use; all of the machine's when absent")] = None,
+    retries: Annotated[int, typer.Option(min=0, help="further tries of a stage that failed, other than by a person's mistake")] = 0,
+) -> None:
+    """Bring all stages up to date through Prefect, in parallel."""
+    of_this_folder(params)
+    from flows.local_stack import is_up, prefect_for_one_run
+
+    if not is_up() and not anything_stale():
+        print("All stages are up to date: nothing to run.")
+        return
+    environment.prepare()
+    with prefect_for_one_run():
+        from flows.study import run_study
+
+        state = run_study(cores, retries)
+    if not state.is_completed():
+        raise StudyError(str(state.message))
+
+
+def of_this_folder(params: Path) -> Study:
+    """The study of `params.yaml` here.
+
+    Raises:
+        StudyError: when another parameter file is asked for.
+    """
+    if params.resolve() != layout.PARAMS.resolve():
+        raise StudyError(
+            f"`assay run {params}` would need a workspace of its own, which comes with a later version: "
+            f"copy {params} to {layout.PARAMS} and run `assay run`."
+        )
+    return load_study(params)
+
+
+def anything_stale() -> bool:
+    from flows.graph import StudyGraph
+
+    graph = StudyGraph()
+    with graph.locked():
+        return any(graph.is_stale(address) for address in graph.addresses)
+
+
+@app.command()
+def up() -> None:
+    """Start Prefect (server, worker with the deployment `study`) and MLflow on this machine."""
+    environment.prepare()
+    from flows.local_stack import up
+
+    for name, service in up().items():
+        print(f"{name:8} {service.url or f'process {service.pid}'}")
+
+
+@app.command()
+def down() -> None:
+    """End what `assay up` started."""
+    from flows.local_stack import down
+
+    ended = down()
+    print(f"Ended: {', '.join(service.name for service in ended)}." if ended else "Nothing was up.")
+
+
+@app.command()
+def verdict() -> None:
+    """Print the verdict and where the report is."""
+    from models.verdict import Verdict
+
+    path = layout.FIT / "verdict.json"
+    if not path.exists():
+        raise StudyError(f"There is no verdict yet ({path}): run the study with `assay run` or `dvc repro`.")
+    print(Verdict.model_validate_json(path.read_text(encoding="utf-8")).sentence)
+    print(f"Report: {(layout.REPORT / 'index.html').resolve()}")
+
+
+def main() -> None:
+    """Runs `assay`. A person's error is one sentence on standard error and exit code 2."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        app()
+    except StudyError as error:
+        exit_with(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""`assay up` and `assay down`: Prefect's server with a worker for the deployment `study`, MLflow's server, and one for the report's files."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock
+
+from flows import services
+from flows.environment import HOST, MLFLOW_HOME, port
+from flows.services import RunningService, Service
+from models.frozen import StudyError
+from tasks.layout import REPORT
+
+POOL = "assay"
+ORDER = ("prefect", "mlflow", "report", "worker")  # as they are started; they end the other way round
+
+
+def prefect_server(on_port: int) -> Service:
+    command = (sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(on_port))
+    return Service(name="prefect", title="Prefect's server", command=command, port=on_port, port_variable="ASSAY_PREFECT_PORT", health="/api/health")
+
+
+def mlflow_server(on_port: int) -> Service:
+    home = MLFLOW_HOME.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    stores = ("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(home / "artifacts"))
+    command = (sys.executable, "-m", "mlflow", "server", *stores, "--host", HOST, "--port", str(on_port), "--workers", "1")
+    return Service(name="mlflow", title="MLflow's server", command=command, port=on_port, port_variable="ASSAY_MLFLOW_PORT", health="/health")
+
+
+def report_server(on_port: int) -> Service:
+    command = (sys.executable, "-m", "http.server", str(on_port), "--bind", HOST, "--directory", str(REPORT.resolve()))
+    return Service(name="report", title="The report's server", command=command, port=on_port, port_variable="ASSAY_REPORT_PORT")
+
+
+def prefect_worker() -> Service:
+    command = (sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "local")
+    return Service(name="worker", title="Prefect's worker", command=command)
+
+
+def up() -> dict[str, RunningService]:
+    """Starts what does not run yet, and returns all services by name. What this call started is ended again when one of them fails.
+
+    Raises:
+        StudyError: a port is in use, or a service does not come up.
+    """
+    servers = (
+        prefect_server(port("ASSAY_PREFECT_PORT")),
+        mlflow_server(port("ASSAY_MLFLOW_PORT")),
+        report_server(port("ASSAY_REPORT_PORT")),
+    )
+    with _one_at_a_time():
+        running = _running()
+        if "prefect" in running and running["prefect"].passing:
+            raise StudyError("An `assay run` is at work with a Prefect server of its own: wait for its end, or end it, then run `assay up`.")
+        missing = [service for service in servers if service.name not in running]
+        started: list[RunningService] = []
+        try:
+            for service in missing:
+                started.append(services.start(service))  # noqa: PERF401 one by one: what was started is stopped when the next one fails
+            for service in missing:
+                services.wait_until_ready(service)
+            running |= {service.name: service for service in started}
+            if "worker" not in running:
+                _point_to(running)
+                started.append(_start_worker())
+                running["worker"] = started[-1]
+            return running
+        except BaseException:
+            for service in reversed(started):
+                services.stop(service)
+            raise
+
+
+def down() -> list[RunningService]:
+    """Ends all services with all that they started, and returns those that ran."""
+    with _one_at_a_time():
+        ended = [service for service in reversed(_running().values()) if not service.passing]
+        for service in ended:
+            services.stop(service)
+        return ended
+
+
+def is_up() -> bool:
+    """Whether there is a Prefect server that outlives a run: one that the user named, or that of `assay up`."""
+    running = services.find("prefect")
+    return "PREFECT_API_URL" in os.environ or (running is not None and not running.passing)
+
+
+@contextmanager
+def prefect_for_one_run() -> Iterator[None]:
+    """A Prefect server for the length of a run: the user's (PREFECT_API_URL), that of `assay up`, or one of its own on a free port that ends with
+    the run, however that ends. A folder's servers share one SQLite file, so there is never a second one beside another.
+
+    Raises:
+        StudyError: when the user's server does not answer, or none can be started.
+    """
+    if url := os.environ.get("PREFECT_API_URL"):
+        if not services.answers(f"{url}/health"):
+            raise StudyError(f"The Prefect server at PREFECT_API_URL={url} does not answer: start it, or unset PREFECT_API_URL.")
+        yield
+        return
+    _wait_for_passing_server()
+    own: RunningService | None = None
+    try:
+        with _one_at_a_time():
+            if services.find("prefect") is None:
+                server = prefect_server(services.free_port())
+                own = services.start(server, passing=True)
+                services.wait_until_ready(server)
+        _point_to(_running())
+        yield
+    finally:
+        if own:
+            services.stop(own)
+
+
+def _wait_for_passing_server() -> None:
+    said = False
+    while (running := services.find("prefect")) and running.passing:
+        if not said:
+            print("Another `assay run` is at work in this folder: waiting for it to end.", file=sys.stderr)
+            said = True
+        time.sleep(0.5)
+
+
+def _start_worker() -> RunningService:
+    from flows.deployments import register_study, wait_for_worker  # they import Prefect, which must know its server by then
+
+    register_study(POOL)
+    worker = prefect_worker()
+    running = services.start(worker)
+    try:
+        wait_for_worker(POOL, lambda: services.check_alive(worker))
+    except BaseException:
+        services.stop(running)
+        raise
+    return running
+
+
+def _point_to(running: dict[str, RunningService]) -> None:
+    """Tells Prefect and the stages, through the environment, where their servers are."""
+    os.environ["PREFECT_API_URL"] = f"{running['prefect'].url}/api"
+    if mlflow := running.get("mlflow"):
+        os.environ.setdefault("MLFLOW_TRACKING_URI", str(mlflow.url))
+
+
+def _running() -> dict[str, RunningService]:
+    return {name: running for name in ORDER if (running := services.find(name))}
+
+
+def _one_at_a_time() -> FileLock:
+    services.SERVICES.mkdir(parents=True, exist_ok=True)
+    return FileLock(services.SERVICES / "up.lock")

@@ -1,0 +1,178 @@
+"""Programs in the background: started on free ports only, health-checked with a deadline, ended with all their processes.
+
+Each runs on a leash (`flows/leash.py`), which holds a lock on `.assay/services/<name>.lock` for as long as it lives: whether a service runs is a
+question to the kernel, not to a file with a process id that may be somebody else's by now.
+"""
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from flows.commands import LEASH, with_our_python_first
+from flows.environment import HOST
+from models.frozen import Frozen, StudyError
+from tasks.atomic import read_json, write_json
+from tasks.layout import LOCAL
+
+SERVICES = LOCAL / "services"
+START_SECONDS = 120.0  # Prefect creates its database on the first start, MLflow too
+STOP_SECONDS = 40.0  # leash.GRACE_SECONDS and some
+
+
+class Service(Frozen):
+    """What to run. It is ready when `health`, a path on its port, answers; at once when it has no port."""
+
+    name: str
+    title: str
+    command: tuple[str, ...]
+    port: int | None = None
+    port_variable: str | None = None  # the environment variable that moves it to another port
+    health: str = "/"
+
+
+class RunningService(Frozen):
+    """A service that runs, as `.assay/services/<name>.json` tells others of it. `passing`: it ends with the `assay run` that started it."""
+
+    name: str
+    pid: int  # of its leash
+    url: str | None
+    passing: bool
+
+
+def find(name: str) -> RunningService | None:
+    """The service of this name when it runs, or None."""
+    descriptor = os.open(_lock_path(name), os.O_RDWR | os.O_CREAT)
+    try:
+        if _lock(descriptor):
+            return None
+        return RunningService.model_validate(read_json(_record_path(name)))
+    finally:
+        os.close(descriptor)
+
+
+def start(service: Service, passing: bool = False) -> RunningService:
+    """Starts a service; `passing` ties its life to that of this process. It is not ready yet: `wait_until_ready`.
+
+    Raises:
+        StudyError: when its port is in use.
+    """
+    if service.port and not _is_free(service.port):
+        raise StudyError(
+            f"Port {service.port}, where {service.title} would listen, is in use: end what uses it, or set {service.port_variable} to another port."
+        )
+    descriptor = os.open(_lock_path(service.name), os.O_RDWR | os.O_CREAT)
+    try:
+        if not _lock(descriptor):
+            raise StudyError(f"{service.title} was started by somebody else at the same moment: run the command again.")
+        with log_path(service.name).open("wb") as log:
+            process = subprocess.Popen(
+                [*LEASH, *(["--lifeline"] if passing else []), *service.command],
+                stdin=subprocess.PIPE if passing else subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=with_our_python_first(dict(os.environ)),
+                start_new_session=True,
+                pass_fds=[descriptor],
+            )
+        url = f"http://{HOST}:{service.port}" if service.port else None
+        running = RunningService(name=service.name, pid=process.pid, url=url, passing=passing)
+        write_json(_record_path(service.name), running.model_dump())
+        if passing:
+            _LIFELINES[service.name] = process
+        return running
+    finally:
+        os.close(descriptor)
+
+
+_LIFELINES: dict[str, subprocess.Popen[bytes]] = {}  # keeps the pipes open that passing services hang on
+
+
+def wait_until_ready(service: Service, deadline_seconds: float = START_SECONDS) -> None:
+    """Returns when the service answers.
+
+    Raises:
+        StudyError: when it ended, or does not answer in time.
+    """
+    deadline = time.monotonic() + deadline_seconds
+    while not (service.port is None or answers(f"http://{HOST}:{service.port}{service.health}")):
+        check_alive(service)
+        if time.monotonic() > deadline:
+            raise StudyError(f"{service.title} did not answer within {deadline_seconds:.0f} s: see {log_path(service.name)}.")
+        time.sleep(0.1)
+
+
+def check_alive(service: Service) -> None:
+    """Raises a StudyError with the last words of a service that ended."""
+    if find(service.name) is None:
+        words = log_path(service.name).read_text(errors="replace").strip().splitlines()
+        raise StudyError(f"{service.title} ended while it started: '{words[-1].strip() if words else ''}' (all of it: {log_path(service.name)}).")
+
+
+def stop(running: RunningService) -> None:
+    """Ends a service with all its processes, and returns when they are gone."""
+    try:
+        os.kill(running.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    deadline = time.monotonic() + STOP_SECONDS
+    while find(running.name) is not None:
+        if time.monotonic() > deadline:
+            raise StudyError(f"The service '{running.name}' (process {running.pid}) does not end: see {log_path(running.name)}.")
+        time.sleep(0.05)
+    if process := _LIFELINES.pop(running.name, None):
+        process.communicate()
+    _record_path(running.name).unlink(missing_ok=True)
+
+
+def answers(url: str) -> bool:
+    """Whether a server says at `url` that it is well, or that it knows no such page."""
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except OSError:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+def _is_free(number: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, number))
+        except OSError:
+            return False
+        return True
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def log_path(name: str) -> Path:
+    return SERVICES / f"{name}.log"
+
+
+def _lock_path(name: str) -> Path:
+    SERVICES.mkdir(parents=True, exist_ok=True)
+    return SERVICES / f"{name}.lock"
+
+
+def _record_path(name: str) -> Path:
+    return SERVICES / f"{name}.json"

@@ -1,0 +1,141 @@
+"""The flow `study`: DVC's graph, executed through Prefect.
+
+Prefect shows and records; DVC decides what is stale (no result of Prefect's is cached or kept), and what a stage made is in `dvc.lock` before
+its task run is completed. Afterwards `dvc repro` has nothing to do, and after a `dvc repro` this flow runs nothing.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+
+from filelock import FileLock, Timeout
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State
+from prefect.events.worker import EventsWorker
+from prefect.futures import PrefectFuture
+from prefect.logging.handlers import APILogWorker
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed, Failed
+
+from flows.artifacts import StageTable, publish_verdict
+from flows.commands import Commands
+from flows.execution import Driver, Progress, StageState, execute, run_stage
+from flows.graph import StudyGraph
+from models.frozen import StudyError
+from tasks.layout import LOCAL
+
+RETRY_SECONDS = 10
+RECORD_SECONDS = 10.0
+
+
+@flow(name="study", persist_result=False)
+def study(cores: int | None = None, retries: int = 0) -> State:
+    """Brings all stages of `dvc.yaml` up to date, in parallel.
+
+    Args:
+        cores: Cores to use, all of the machine's when absent. A stage takes one, or what its `meta.cores` in dvc.yaml says.
+        retries: How often a stage is tried again that failed for another reason than a person's mistake.
+    """
+    LOCAL.mkdir(exist_ok=True)
+    lock = FileLock(LOCAL / "study.lock")
+    try:
+        wait_for_other_runs(lock)
+        return bring_up_to_date(cores or os.cpu_count() or 1, retries)
+    except StudyError as error:
+        return Failed(message=str(error))
+    except KeyboardInterrupt:
+        return Cancelled(message="Interrupted in the terminal; what was finished is kept.")
+    finally:
+        lock.release()
+
+
+def run_study(cores: int | None, retries: int) -> State:
+    """Runs the flow in this process, and returns when the server has on record what it did: after that the server may go."""
+    state = study(cores=cores, retries=retries, return_state=True)
+    APILogWorker.drain_all(timeout=RECORD_SECONDS)
+    EventsWorker.drain_all(timeout=RECORD_SECONDS)
+    assert state.state_details.flow_run_id
+    mine = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+    deadline = time.monotonic() + RECORD_SECONDS
+    with get_client(sync_client=True) as client:
+        while time.monotonic() < deadline:
+            if all(run.state and run.state.is_final() for run in client.read_task_runs(flow_run_filter=mine)):
+                break
+            time.sleep(0.1)
+    return state
+
+
+def wait_for_other_runs(lock: FileLock) -> None:
+    """One execution at a time in a folder: a second one waits, and then finds done what the first did."""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        get_run_logger().info("Another run of this study is at work in this folder: waiting for it to end.")
+        lock.acquire()
+
+
+def bring_up_to_date(cores: int, retries: int) -> State:
+    graph, commands = StudyGraph(), Commands()
+    progress = execute(graph, PrefectDriver(graph, commands, retries), commands, cores)
+    publish_verdict()
+    count = {state: [address for address, its in progress.items() if its.state is state] for state in StageState}
+    if bad := [its.sentence for its in progress.values() if its.state.bad]:
+        rest = f" ({len(bad) - 1} more failed: see the stages)" if len(bad) > 1 else ""
+        return Failed(message=f"{bad[0]}{rest}")
+    return Completed(message=f"{len(count[StageState.DONE])} stages ran, {len(count[StageState.UP_TO_DATE])} were up to date.")
+
+
+class PrefectDriver(Driver):
+    """Runs each stage as a task run that is named by its address, and shows all of them in one table."""
+
+    def __init__(self, graph: StudyGraph, commands: Commands, retries: int):
+        self._graph, self._commands, self._retries = graph, commands, retries
+        self._futures: dict[str, PrefectFuture] = {}
+        self._table = StageTable()
+        self._environment = {"ASSAY_FLOW_RUN_ID": str(flow_run.id)}
+
+    def start(self, address: str, on_end: Callable[[Progress], None]) -> None:
+        broken_off = f"Stage {address} broke off in Prefect or in Assay itself: see the log of its task run."
+        last = [Progress(state=StageState.FAILED, sentence=broken_off)]
+
+        def body() -> State:
+            logger = get_run_logger()
+            last[0] = run_stage(self._graph, address, self._commands, logger.info, self._environment)
+            return as_state(last[0])
+
+        self._submit(address, body, retries=self._retries).add_done_callback(lambda _: on_end(last[0]))
+
+    def skip(self, address: str) -> None:
+        self._submit(address, lambda: Completed(name="Up to date", message="DVC finds nothing changed."))
+
+    def show(self, progress: Mapping[str, Progress]) -> None:
+        self._table.show(progress)
+
+    def _submit(self, address: str, body: Callable[[], State], retries: int = 0) -> PrefectFuture:
+        as_task = task(
+            name=address.split("@")[0],
+            task_run_name=address,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+            retries=retries,
+            retry_delay_seconds=RETRY_SECONDS,
+            retry_condition_fn=lambda _task, _task_run, state: state.name != "Refused",
+        )
+        before = [self._futures[upstream] for upstream in self._graph.upstream[address]]
+        self._futures[address] = as_task(body).submit(wait_for=before)
+        return self._futures[address]
+
+
+def as_state(its: Progress) -> State:
+    match its.state:
+        case StageState.DONE:
+            return Completed(message=f"Ran for {its.seconds} s.")
+        case StageState.CANCELLED:
+            return Cancelled(message=its.sentence)
+        case StageState.REFUSED:
+            return Failed(name="Refused", message=its.sentence)
+        case _:
+            return Failed(message=its.sentence)
