@@ -52,6 +52,7 @@ class Record:
     def __init__(self, study: Study):
         self.study = study
         self.uri = tracking_uri()
+        self.children: dict[str, ChildRun] = {}
         with refusals_in_words(self.uri), FileLock(lock_path()):
             self.client = MlflowClient(self.uri)
             self.experiment_id = self._experiment()
@@ -84,17 +85,24 @@ class Record:
         found = self._find(f"tags.`assay.run_key` = '{run_key}'")
         return found.info.run_id if found else None
 
-    def start_child(self, run_key: str, name: str, mixture: str, recipe: str) -> "ChildRun":
-        """The proxy run's MLflow run, made when there is none yet, and open from now on."""
+    def follow(self, run_key: str, name: str, mixture: str, recipe: str, rows: list[dict[str, Any]]) -> "ChildRun":
+        """Adds a proxy run's curve, as far as it has come, to its MLflow run, which is made when there is none yet."""
         with refusals_in_words(self.uri):
-            run_id = self.child(run_key)
-            if run_id is None:
-                tags = {"assay.kind": "run", "assay.run_key": run_key, "mlflow.parentRunId": self.parent_run_id, "mixture": mixture}
-                run_id = self.client.create_run(self.experiment_id, run_name=f"{mixture} {name}", tags=provenance() | tags).info.run_id
-                self._log_tokens(run_id, recipe)
-            else:
-                self.client.update_run(run_id, status="RUNNING")
-            return ChildRun(self.client, run_id)
+            if run_key not in self.children:
+                run_id = self.child(run_key)
+                if run_id is None:
+                    tags = {"assay.kind": "run", "assay.run_key": run_key, "mlflow.parentRunId": self.parent_run_id, "mixture": mixture}
+                    run_id = self.client.create_run(self.experiment_id, run_name=f"{mixture} {name}", tags=provenance() | tags).info.run_id
+                    self._log_tokens(run_id, recipe)
+                self.children[run_key] = ChildRun(self.client, run_id)
+            self.children[run_key].log_curve(rows)
+            return self.children[run_key]
+
+    def finish(self, result: RunResult, rows: list[dict[str, Any]]) -> None:
+        """Completes and closes the MLflow run of a finished proxy run, however much of it was recorded before."""
+        child = self.follow(result.run_key, result.run, result.mixture, result.recipe, rows)
+        with refusals_in_words(self.uri):
+            child.finish(result)
 
     def _log_tokens(self, run_id: str, recipe: str) -> None:
         """Names the data version: the tokens of the recipe, by the md5 that `dvc.lock` holds."""

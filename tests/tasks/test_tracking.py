@@ -46,12 +46,15 @@ VERDICT = Verdict(
     target_num_params=1e7,
     target_tokens=1e8,
     confidence=0.9,
+    rule="when sure",
     winner=None,
     sentence="Cannot tell.",
     mixtures=(),
     probability_better={},
     back_test=None,
     expected_regret=None,
+    noise_floor=None,
+    signal_to_noise=None,
     to_tell=None,
     refused_runs=(),
     warnings=(),
@@ -77,11 +80,10 @@ def study(study_folder, default_study) -> Study:
 
 
 def test_an_execution_from_its_first_run_to_its_verdict(study):
-    child = Record(study).start_child("k1", RESULT.run, "raw-natural", "raw")
-    child.log_curve(CURVE[:2])
-    resumed = Record(study).start_child("k1", RESULT.run, "raw-natural", "raw")  # another process, after a kill
-    resumed.log_curve(CURVE)
-    resumed.finish(RESULT)
+    follow = ("k1", RESULT.run, "raw-natural", "raw")
+    child = Record(study).follow(*follow, CURVE[:2])
+    resumed = Record(study).follow(*follow, CURVE)  # another process, after a kill
+    Record(study).finish(RESULT, CURVE)
     record_evaluation(study, "raw-natural")
     parent_run_id = Record(study).parent_run_id
     record_verdict(study)
@@ -112,8 +114,9 @@ def test_a_diverged_run_is_failed_and_a_flow_owns_its_parent(study, monkeypatch)
     flow = Record(study)
     monkeypatch.setenv("ASSAY_PARENT_RUN_ID", flow.parent_run_id)
     monkeypatch.setenv("ASSAY_FLOW_RUN_ID", "flow-1")
-    child = Record(study).start_child("k2", "x", "raw-natural", "raw")
-    child.finish(RESULT.model_copy(update={"run_key": "k2", "status": "diverged", "final_train_loss": None}))
+    diverged = RESULT.model_copy(update={"run_key": "k2", "status": "diverged", "final_train_loss": None})
+    Record(study).finish(diverged, CURVE[:1])
+    child = Record(study).follow("k2", "x", "raw-natural", "raw", [])
     record_verdict(study)
     run = flow.client.get_run(child.run_id)
     assert run.info.status == "FAILED"
