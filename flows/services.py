@@ -47,7 +47,9 @@ class RunningService(Frozen):
 
 def find(name: str) -> RunningService | None:
     """The service of this name when it runs, or None."""
-    descriptor = os.open(_lock_path(name), os.O_RDWR | os.O_CREAT)
+    if not _lock_path(name).exists():
+        return None
+    descriptor = os.open(_lock_path(name), os.O_RDWR)
     try:
         if _lock(descriptor):
             return None
@@ -66,6 +68,7 @@ def start(service: Service, passing: bool = False) -> RunningService:
         raise StudyError(
             f"Port {service.port}, where {service.title} would listen, is in use: end what uses it, or set {service.port_variable} to another port."
         )
+    SERVICES.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(_lock_path(service.name), os.O_RDWR | os.O_CREAT)
     try:
         if not _lock(descriptor):
@@ -170,7 +173,6 @@ def log_path(name: str) -> Path:
 
 
 def _lock_path(name: str) -> Path:
-    SERVICES.mkdir(parents=True, exist_ok=True)
     return SERVICES / f"{name}.lock"
 
 

@@ -5,6 +5,7 @@ its task run is completed. Afterwards `dvc repro` has nothing to do, and after a
 """
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 
@@ -15,6 +16,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 from prefect.events.worker import EventsWorker
+from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
@@ -54,9 +56,13 @@ def study(cores: int | None = None, retries: int = 0) -> State:
 
 def run_study(cores: int | None, retries: int) -> State:
     """Runs the flow in this process, and returns when the server has on record what it did: after that the server may go."""
-    state = study(cores=cores, retries=retries, return_state=True)
-    APILogWorker.drain_all(timeout=RECORD_SECONDS)
-    EventsWorker.drain_all(timeout=RECORD_SECONDS)
+    try:
+        state = study(cores=cores, retries=retries, return_state=True)
+    except TerminationSignal as ended:
+        sys.exit(128 + ended.signal)
+    finally:  # else they would go on trying to reach a server that is gone, for a minute
+        APILogWorker.drain_all(timeout=RECORD_SECONDS)
+        EventsWorker.drain_all(timeout=RECORD_SECONDS)
     assert state.state_details.flow_run_id
     mine = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
     deadline = time.monotonic() + RECORD_SECONDS
@@ -80,12 +86,12 @@ def wait_for_other_runs(lock: FileLock) -> None:
 def bring_up_to_date(cores: int, retries: int) -> State:
     graph, commands = StudyGraph(), Commands()
     progress = execute(graph, PrefectDriver(graph, commands, retries), commands, cores)
-    publish_verdict()
-    count = {state: [address for address, its in progress.items() if its.state is state] for state in StageState}
     if bad := [its.sentence for its in progress.values() if its.state.bad]:
         rest = f" ({len(bad) - 1} more failed: see the stages)" if len(bad) > 1 else ""
         return Failed(message=f"{bad[0]}{rest}")
-    return Completed(message=f"{len(count[StageState.DONE])} stages ran, {len(count[StageState.UP_TO_DATE])} were up to date.")
+    publish_verdict()
+    ran = sum(its.state is StageState.DONE for its in progress.values())
+    return Completed(message=f"{ran} stages ran, {len(progress) - ran} were up to date.")
 
 
 class PrefectDriver(Driver):
@@ -125,7 +131,7 @@ class PrefectDriver(Driver):
             retry_condition_fn=lambda _task, _task_run, state: state.name != "Refused",
         )
         before = [self._futures[upstream] for upstream in self._graph.upstream[address]]
-        self._futures[address] = as_task(body).submit(wait_for=before)
+        self._futures[address] = as_task(body).submit(wait_for=before)  # pyright: ignore[reportCallIssue] (a task that returns a state)
         return self._futures[address]
 
 

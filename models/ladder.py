@@ -51,8 +51,9 @@ def _shape(num_layers: int, d_model: int, num_heads: int, d_ff: int, num_kv_head
     )
 
 
-# d_ff is about 8/3 d_model (SwiGLU at the parameters of a 4x MLP, arXiv 2002.05202 section 3), heads are 32, 64 or 128 wide.
+# d_ff is about 8/3 d_model (SwiGLU at the parameters of a 4x MLP, arXiv 2002.05202 section 3), heads are 16 to 128 wide.
 PRESETS: dict[str, ModelShape] = {
+    "10k": _shape(2, 16, 1, 80),
     "30k": _shape(2, 32, 1, 112),
     "100k": _shape(2, 64, 2, 176),
     "300k": _shape(3, 96, 3, 224),

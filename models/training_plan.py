@@ -6,27 +6,27 @@ from typing import Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from models.frozen import Frozen
-from models.ladder import ModelShape, num_params_non_embedding, train_flops
+from models.ladder import ModelShape, num_params, num_params_non_embedding, train_flops
 
-BATCH_MULTIPLE = 8  # sequences; so that 1, 2, 4 and 8 ranks share a batch evenly and a batch never depends on the hardware
+MIN_BATCH_SEQUENCES = 4
+MAX_LEARNING_RATE = 0.03
 MIN_STEPS = 10
-MAX_LEARNING_RATE = 0.02
 ROWS_PER_RUN = 50
 
 
 class TrainingConfig(Frozen):
     """How every run of the study is trained. Part of a run's identity (hardware is not: `Hardware`)."""
 
-    sequence_length: PositiveInt = Field(256, description="tokens")
-    batch_tokens: PositiveInt | Literal["step-law"] = Field("step-law", description="tokens per optimizer step, all ranks together")
-    learning_rate: PositiveFloat | Literal["step-law"] = Field("step-law", description="peak learning rate")
+    sequence_length: PositiveInt = Field(default=256, description="tokens")
+    batch_tokens: PositiveInt | Literal["step-law"] = Field(default="step-law", description="tokens per optimizer step, all ranks together")
+    learning_rate: PositiveFloat | Literal["step-law"] = Field(default="step-law", description="peak learning rate")
     schedule: Literal["cosine", "wsd"] = "cosine"
-    warmup_share: float = Field(0.05, ge=0, lt=1, description="of the steps")
-    decay_share: float = Field(0.2, gt=0, le=1, description="of the steps, at the end, for wsd")
-    final_learning_rate_share: float = Field(0.1, ge=0, le=1, description="of the peak")
-    weight_decay: float = Field(0.1, ge=0)
-    adam_beta1: float = Field(0.9, ge=0, lt=1)
-    adam_beta2: float = Field(0.95, ge=0, lt=1)
+    warmup_share: float = Field(default=0.35, ge=0, lt=1, description="of the steps, at most; warm-up takes as many tokens as there are parameters")
+    decay_share: float = Field(default=0.2, gt=0, le=1, description="of the steps, at the end, for wsd")
+    final_learning_rate_share: float = Field(default=0.1, ge=0, le=1, description="of the peak")
+    weight_decay: float = Field(default=0.1, ge=0)
+    adam_beta1: float = Field(default=0.9, ge=0, lt=1)
+    adam_beta2: float = Field(default=0.95, ge=0, lt=1)
     gradient_clip: PositiveFloat = 1.0
     precision: Literal["fp32", "bf16"] = "fp32"
 
@@ -46,12 +46,12 @@ class TrainingConfig(Frozen):
 class Hardware(Frozen):
     """Where a study is trained. No part of any identity: the same run on other hardware is the same run."""
 
-    ranks: PositiveInt = Field(2, description="processes per host: one per GPU, or CPU ranks over gloo; a divisor of every batch's sequences")
-    hostfile: str | None = Field(None, description="DeepSpeed host file, for several machines")
+    ranks: PositiveInt = Field(default=2, description="processes per host: one per GPU, or CPU ranks over gloo; a divisor of every batch's sequences")
+    hostfile: str | None = Field(default=None, description="DeepSpeed host file, for several machines")
     zero_stage: Literal[0, 1, 2, 3] = 0
-    micro_batch_sequences: PositiveInt = Field(16, description="sequences per rank and forward pass, at most")
+    micro_batch_sequences: PositiveInt = Field(default=16, description="sequences per rank and forward pass, at most")
     checkpoint_every_seconds: PositiveFloat = 60
-    workers: PositiveInt | None = Field(None, description="processes for data work; all cores when absent")
+    workers: PositiveInt | None = Field(default=None, description="processes for data work; all cores when absent")
 
 
 class TrainingPlan(Frozen):
@@ -99,10 +99,12 @@ def plan(shape: ModelShape, vocab_size: int, budget_tokens: int, config: Trainin
     Raises:
         ValueError: when the budget is too small for `MIN_STEPS` steps.
     """
-    # 1. Batch: 0.58 D^0.571 tokens (Step Law, arXiv 2503.04715, equation 1), in whole sequences, a multiple of BATCH_MULTIPLE; or as given.
+    # 1. Batch: 0.58 D^0.571 tokens (Step Law, arXiv 2503.04715, equation 1) in sequences, rounded so that common numbers of ranks share it evenly
+    #    (it does not depend on them): a multiple of 4, from 32 on of 8, from 64 on of 16, and so on. Or as given.
     if config.batch_tokens == "step-law":
         sequences = 0.58 * budget_tokens**0.571 / config.sequence_length
-        batch_sequences = BATCH_MULTIPLE * max(1, round(sequences / BATCH_MULTIPLE))
+        multiple = max(MIN_BATCH_SEQUENCES, 2 ** (math.floor(math.log2(sequences)) - 2))
+        batch_sequences = multiple * max(1, round(sequences / multiple))
     else:
         batch_sequences = config.batch_tokens // config.sequence_length
 
@@ -115,16 +117,18 @@ def plan(shape: ModelShape, vocab_size: int, budget_tokens: int, config: Trainin
             "raise ladder.tokens_per_parameter, or lower training.batch_tokens or training.sequence_length"
         )
 
-    # 3. Peak learning rate: 1.79 N^-0.713 D^0.307, N without embeddings (Step Law, equation 1), or as given. The law was fitted from N = 60M on;
-    #    below N = 1M it is extrapolated to rates at which training diverges, so that it is capped (measured: LOG.md).
+    # 3. Peak learning rate: 1.79 N^-0.713 D^0.307, N without embeddings (Step Law, equation 1), or as given. The law was fitted from N = 60M on. With
+    #    the warm-up below it is near the optimum at 300k and 100k too (with a short one, three times too high); further down it needs a cap (LOG.md).
     if config.learning_rate == "step-law":
         peak = min(MAX_LEARNING_RATE, 1.79 * num_params_non_embedding(shape) ** -0.713 * budget_tokens**0.307)
     else:
         peak = config.learning_rate
 
-    # 4. Warm-up and decay: shares of the steps. Cosine decays over all that is left (arXiv 2203.15556 appendix B: over the whole run);
-    #    warmup-stable-decay over the last steps, as 1 - sqrt (arXiv 2405.18392 section 3).
-    warmup_steps = math.ceil(config.warmup_share * steps)
+    # 4. Warm-up: as many tokens as parameters (arXiv 2406.19146 section 3.3), up to a share of the steps.
+    warmup_steps = math.ceil(min(num_params(shape, vocab_size) / batch_tokens, config.warmup_share * steps))
+
+    # 5. Decay: cosine over all that is left, so that it ends with the run (arXiv 2203.15556 section 3.1); warmup-stable-decay over the last steps,
+    #    as 1 - sqrt (arXiv 2405.18392 section 3).
     decay_steps = steps - warmup_steps if config.schedule == "cosine" else math.ceil(config.decay_share * steps)
 
     return TrainingPlan(
@@ -136,6 +140,6 @@ def plan(shape: ModelShape, vocab_size: int, budget_tokens: int, config: Trainin
         schedule=config.schedule,
         peak_learning_rate=peak,
         final_learning_rate=config.final_learning_rate_share * peak,
-        # 5. FLOPs: exact, attention included.
+        # 6. FLOPs: exact, attention included.
         train_flops=train_flops(shape, vocab_size, config.sequence_length, steps * batch_tokens),
     )

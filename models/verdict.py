@@ -106,7 +106,7 @@ def interval(draws: np.ndarray, confidence: float) -> Interval:
 
 
 def rank(draws_by_mixture: Mapping[str, np.ndarray], confidence: float) -> Ranking:
-    """Ranks mixtures by draws (b) of their losses. Draw i of all mixtures belongs together: what they share cancels in comparisons. Ties count half."""
+    """Ranks mixtures by draws (b) of their losses. Draw i of all mixtures belongs together: what they share cancels in comparisons."""
     intervals = {name: interval(draws, confidence) for name, draws in draws_by_mixture.items()}
     names = sorted(intervals, key=lambda name: (intervals[name].value, name))
     draws_bm = np.stack([draws_by_mixture[name] for name in names], axis=1)
@@ -123,7 +123,7 @@ def rank(draws_by_mixture: Mapping[str, np.ndarray], confidence: float) -> Ranki
 
 
 def rule(confidence: float) -> str:
-    return f"A winner is named when it is the best of all mixtures with probability {confidence:g} or more and a back-test could be made; else we cannot tell."
+    return f"A winner is named when it is the best of all with probability {confidence:g} or more and a back-test could be made; else we cannot tell."
 
 
 def sentence(ranking: Ranking, target: str, unit: str, back_tested: bool, noise_floor: float | None) -> str:

@@ -30,6 +30,7 @@ class Questions(Frozen):
     evaluation: EvaluationConfig
     documents: tuple[Document, ...]
     task_files: tuple[Path, ...]
+    tokenizer: Path
 
 
 def evaluate(study: Study, mixture: str) -> EvaluationRecord:
@@ -74,9 +75,10 @@ def examine(study: Study, runs: list[RunResult]) -> list[dict[str, Any]]:
     from transformers import AutoTokenizer
 
     documents = heldout_documents()
-    end_of_text = AutoTokenizer.from_pretrained(layout.TOKENIZER, local_files_only=True).eos_token
+    tokenizer = model_directory(runs[0])  # the study has one, and it lies beside every model
+    end_of_text = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True).eos_token
     task_files = write_benchmarks(study.evaluation, study.seed, documents, end_of_text)
-    questions = Questions(evaluation=study.evaluation, documents=tuple(documents), task_files=tuple(task_files))
+    questions = Questions(evaluation=study.evaluation, documents=tuple(documents), task_files=tuple(task_files), tokenizer=tokenizer)
     workers = 1 if torch.cuda.is_available() else min(study.hardware.workers or os.cpu_count() or 1, len(runs))
     hands = [runs[i::workers] for i in range(workers)]
     with processes(workers, len(hands)) as run_all:
@@ -87,7 +89,7 @@ def answers(questions: Questions, runs: list[RunResult]) -> list[dict[str, Any]]
     """The rows of some runs, in this process."""
     from tasks.benchmarks.examination import Examination
 
-    examination = Examination(questions.evaluation, questions.documents, questions.task_files)
+    examination = Examination(questions.evaluation, questions.documents, questions.task_files, questions.tokenizer)
     return [row for run in runs for row in examination.rows(run, model_directory(run))]
 
 
@@ -99,5 +101,12 @@ def calm_libraries(offline: bool) -> None:
         os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 
+def evaluate_and_record(study: Study, mixture: str) -> None:
+    from tasks.tracking import record_evaluation
+
+    evaluate(study, mixture)
+    record_evaluation(study, mixture)
+
+
 if __name__ == "__main__":
-    main(evaluate)
+    main(evaluate_and_record)

@@ -12,7 +12,7 @@ EVALUATION_SCHEMA = pa.schema(
         ("tokens", pa.int64()),  # seen in training
         ("seed", pa.int64()),
         ("benchmark", pa.string()),  # "heldout/<domain>", or an lm-eval task's name
-        ("metric", pa.string()),  # "bits_per_byte" on held-out text; "accuracy", "correct_choice_log_likelihood", ... on benchmarks
+        ("metric", pa.string()),  # "bits_per_byte" on held-out text; on benchmarks the names of tasks/benchmarks/choice_metrics.py, or lm-eval's own
         ("value", pa.float64()),  # null when it could not be measured, never 0
         ("stderr", pa.float64()),  # over documents or items
         ("count", pa.int64()),  # documents or items

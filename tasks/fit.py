@@ -1,6 +1,6 @@
 """From runs to the answer: laws, predictions at the target, the verdict and its back-test."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +9,20 @@ import pyarrow.parquet as pq
 
 from models.laws import identifiability, next_runs
 from models.laws.back_test import back_test
-from models.laws.extrapolation import Extrapolation, extrapolation
-from models.laws.noise import Runs, seed_standard_deviation, signal_to_noise
+from models.laws.extrapolation import Extrapolation
+from models.laws.noise import seed_standard_deviation, signal_to_noise
 from models.laws.record import CurvePoint, Laws, MixtureLaw, NoiseFloor, Objective
-from models.verdict import MixtureVerdict, Ranking, RefusedRun, Verdict, interval, rank, rule, sentence
+from models.verdict import BackTest, MixtureVerdict, Ranking, Verdict, interval, rank, rule, sentence
 from tasks import layout
 from tasks.atomic import replace_directory, write_json
 from tasks.evaluation_table import BITS_PER_BYTE
 from tasks.fit_warnings import study_warnings
-from tasks.run_gate import AdmittedRun, through_gate
+from tasks.fitted_study import FittedStudy, fitted_study
+from tasks.run_gate import AdmittedRun
 from tasks.stage import main
 from tasks.study import Study, Target
 
-FEWEST_RUNS, FEWEST_CELLS = 3, 2  # of a mixture; with fewer nothing but the other mixtures would speak for it
+NOTHING_USABLE = "Cannot tell: no mixture has enough usable runs."
 CURVE_POINTS = 25
 UNIT = "bits per byte"
 
@@ -34,63 +35,32 @@ def fit(study: Study) -> Verdict:
     Raises:
         StudyError: when the runs or evaluations of a mixture are not there, or nothing was evaluated.
     """
-    gate = through_gate(study)
-    runs_by_mixture = {mixture: [run for run in gate.admitted if run.result.mixture == mixture] for mixture in study.mixtures}
-    refusals = {mixture: reason for mixture, runs in runs_by_mixture.items() if (reason := too_few(runs, len(study.ladder.runs())))}
-    mixtures = sorted(study.mixtures.keys() - refusals)  # not as they are listed: the draws, and so the verdict, don't depend on that
-    used = [run for mixture in mixtures for run in runs_by_mixture[mixture]]
-    loss = loss_in_words(gate.weights_by_domain, isinstance(study.target.domain_weights, str))
-    fitted = extrapolation(as_arrays(used, mixtures), study.target.bootstraps, study.seed) if used else None
-    laws = describe_laws(fitted, mixtures, study, loss)
-    verdict = decide(study, fitted, mixtures, used, refusals, gate.refused, laws)
+    it = fitted_study(study)
+    laws = describe_laws(it)
+    verdict = decide(it, laws)
     with replace_directory(layout.FIT) as directory:
-        write_runs(directory / "runs.parquet", used, sorted({domain for run in gate.admitted for domain in run.bits_per_byte}))
+        write_runs(directory / "runs.parquet", it.used, it.heldout_domains)
         write_json(directory / "laws.json", laws.model_dump(mode="json"))
         write_json(directory / "verdict.json", verdict.model_dump(mode="json"))
     return verdict
 
 
-def too_few(runs: Sequence[AdmittedRun], asked: int) -> str | None:
-    """Why a mixture's runs are not enough for a law, or None."""
-    cells = {(run.result.size, run.result.budget_tokens) for run in runs}
-    if len(runs) >= FEWEST_RUNS and len(cells) >= FEWEST_CELLS:
-        return None
-    return (
-        f"{len(runs)} of its {asked} runs are usable, at {len(cells)} different scales; a law needs at least {FEWEST_RUNS} runs at {FEWEST_CELLS} scales"
-        " (see the refused runs)."
-    )
-
-
-def as_arrays(used: Sequence[AdmittedRun], mixtures: Sequence[str]) -> Runs:
-    """N counts all parameters, embeddings once, as budgets and target do; D counts the tokens that were read."""
-    results = [run.result for run in used]
-    scales = sorted({(result.num_params, result.budget_tokens) for result in results})
-    return Runs(
-        mixture=np.array([mixtures.index(result.mixture) for result in results]),
-        cell=np.array([scales.index((result.num_params, result.budget_tokens)) for result in results]),
-        seed=np.array([result.seed for result in results]),
-        num_params=np.array([float(result.num_params) for result in results]),
-        tokens=np.array([float(result.tokens_seen) for result in results]),
-        loss=np.array([run.loss for run in used]),
+def describe_laws(it: FittedStudy) -> Laws:
+    """What `laws.json` holds."""
+    return Laws(
+        loss=loss_in_words(it.weights_by_domain, isinstance(it.study.target.domain_weights, str)),
+        equation="L(N, D) = E + A N^-alpha + B D^-beta for each mixture, its coefficients partially pooled over mixtures",
+        source="arXiv 2203.15556 eq. 10; models/laws/pooled.py",
+        num_params="all parameters, embeddings counted once",
+        train_flops="6 N D",
+        noise=noise_floor(it.fitted) if it.fitted else None,
+        mixtures={name: describe_law(it.fitted, index, it.study) for index, name in enumerate(it.mixtures)} if it.fitted else {},
     )
 
 
 def loss_in_words(weights_by_domain: dict[str, float], uniform: bool) -> str:
     domains = ", ".join(weights_by_domain if uniform else (f"{domain} {weight:.3g}" for domain, weight in weights_by_domain.items()))
     return f"mean {UNIT} over held-out text, {'each domain alike' if uniform else 'weighted by domain'} ({domains})"
-
-
-def describe_laws(fitted: Extrapolation | None, mixtures: Sequence[str], study: Study, loss: str) -> Laws:
-    """What `laws.json` holds."""
-    return Laws(
-        loss=loss,
-        equation="L(N, D) = E + A N^-alpha + B D^-beta for each mixture, its coefficients partially pooled over mixtures",
-        source="arXiv 2203.15556 eq. 10; models/laws/pooled.py",
-        num_params="all parameters, embeddings counted once",
-        train_flops="6 N D",
-        noise=noise_floor(fitted) if fitted else None,
-        mixtures={name: describe_law(fitted, index, study) for index, name in enumerate(mixtures)} if fitted else {},
-    )
 
 
 def noise_floor(fitted: Extrapolation) -> NoiseFloor:
@@ -139,37 +109,11 @@ def curve(fitted: Extrapolation, mixture: int, study: Study) -> list[CurvePoint]
     return points
 
 
-def decide(
-    study: Study,
-    fitted: Extrapolation | None,
-    mixtures: Sequence[str],
-    used: Sequence[AdmittedRun],
-    refusals: dict[str, str],
-    refused_runs: Sequence[RefusedRun],
-    laws: Laws,
-) -> Verdict:
+def decide(it: FittedStudy, laws: Laws) -> Verdict:
     """What `verdict.json` holds."""
-    target = study.target
-    draws_bm = fitted.draws_at(np.array([target.num_params]), np.array([target.tokens]))[:, 0] if fitted else None
-    ranking = rank(dict(zip(mixtures, draws_bm.T, strict=True)), target.confidence) if draws_bm is not None else None
-    largest = study.ladder.sizes[-1] if not used else max(used, key=lambda run: run.result.num_params).result.size
-    tested = back_test(fitted.runs, mixtures, f"size {largest}", target.confidence, target.bootstraps, study.seed) if fitted else None
-    noise = laws.noise
-    refused_mixtures = [
-        MixtureVerdict(mixture=name, predicted_loss=None, probability_best=None, law=None, runs_used=0, refused=reason)
-        for name, reason in refusals.items()
-    ]
-    predicted = [
-        MixtureVerdict(
-            mixture=name,
-            predicted_loss=loss,
-            probability_best=ranking.probability_best[name],
-            law=laws.mixtures[name].law,
-            runs_used=sum(run.result.mixture == name for run in used),
-        )
-        for name, loss in (ranking.predicted_loss.items() if ranking else ())
-        if ranking
-    ]
+    target = it.study.target
+    ranking, tested = ranked(it.fitted, it.mixtures, target), tested_back(it)
+    noise_sd = laws.noise.standard_deviation if laws.noise else None
     return Verdict(
         loss=laws.loss,
         target_num_params=target.num_params,
@@ -177,19 +121,43 @@ def decide(
         confidence=target.confidence,
         rule=rule(target.confidence),
         winner=ranking.first if ranking and ranking.is_sure and tested else None,
-        sentence=sentence(ranking, scale_in_words(target), UNIT, tested is not None, noise.standard_deviation if noise else None)
-        if ranking
-        else "Cannot tell: no mixture has enough usable runs.",
-        mixtures=(*predicted, *refused_mixtures),
+        sentence=sentence(ranking, scale_in_words(target), UNIT, tested is not None, noise_sd) if ranking else NOTHING_USABLE,
+        mixtures=tuple(mixture_verdicts(it, laws, ranking)),
         probability_better=ranking.probability_better if ranking else {},
         back_test=tested,
-        expected_regret=ranking.expected_regret if ranking and len(mixtures) > 1 else None,
-        noise_floor=noise.standard_deviation if noise else None,
-        signal_to_noise=noise.signal_to_noise if noise else None,
-        to_tell=what_would_tell(fitted, ranking, mixtures, target, tested is not None) if fitted and ranking else None,
-        refused_runs=tuple(refused_runs),
-        warnings=study_warnings(study, used, fitted, tested, laws, refusals),
+        expected_regret=ranking.expected_regret if ranking and len(it.mixtures) > 1 else None,
+        noise_floor=noise_sd,
+        signal_to_noise=laws.noise.signal_to_noise if laws.noise else None,
+        to_tell=what_would_tell(it.fitted, ranking, it.mixtures, target, tested is not None) if it.fitted and ranking else None,
+        refused_runs=tuple(it.refused_runs),
+        warnings=study_warnings(it, laws, tested),
     )
+
+
+def ranked(fitted: Extrapolation | None, mixtures: Sequence[str], target: Target) -> Ranking | None:
+    """The mixtures at the target."""
+    if fitted is None:
+        return None
+    draws_bm = fitted.draws_at(np.array([target.num_params]), np.array([target.tokens]))[:, 0]
+    return rank(dict(zip(mixtures, draws_bm.T, strict=True)), target.confidence)
+
+
+def tested_back(it: FittedStudy) -> BackTest | None:
+    """The back-test on the largest size that any run has."""
+    if it.fitted is None:
+        return None
+    largest = max((run.result for run in it.used), key=lambda result: result.num_params)
+    target = it.study.target
+    return back_test(it.fitted.runs, it.mixtures, f"size {largest.size}", target.confidence, target.bootstraps, it.study.seed)
+
+
+def mixture_verdicts(it: FittedStudy, laws: Laws, ranking: Ranking | None) -> Iterator[MixtureVerdict]:
+    """Best first, refused ones last."""
+    for name, loss in ranking.predicted_loss.items() if ranking else ():
+        best, law = ranking.probability_best[name] if ranking else None, laws.mixtures[name].law
+        yield MixtureVerdict(mixture=name, predicted_loss=loss, probability_best=best, law=law, runs_used=it.runs_by_mixture[name])
+    for name, reason in it.refused_mixtures.items():
+        yield MixtureVerdict(mixture=name, predicted_loss=None, probability_best=None, law=None, runs_used=0, refused=reason)
 
 
 def what_would_tell(fitted: Extrapolation, ranking: Ranking, mixtures: Sequence[str], target: Target, back_tested: bool) -> str | None:

@@ -1,63 +1,55 @@
 """What a reader of the verdict must know, in words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-from models.laws.extrapolation import Extrapolation
 from models.laws.record import Laws
 from models.verdict import BackTest
-from tasks.run_gate import AdmittedRun
-from tasks.study import Study
+from tasks.fitted_study import FittedStudy
 
 EPOCHS_WITHOUT_LOSS = 4.0  # repeating data so often is nearly as good as new data, arXiv 2305.16264
 FAR = 100.0  # times the compute of the largest run
 
 
-def study_warnings(
-    study: Study, used: Sequence[AdmittedRun], fitted: Extrapolation | None, tested: BackTest | None, laws: Laws, refusals: dict[str, str]
-) -> tuple[str, ...]:
+def study_warnings(it: FittedStudy, laws: Laws, tested: BackTest | None) -> tuple[str, ...]:
     """One sentence per doubt, the gravest first."""
-    warnings = [f"{name} is refused: {reason}" for name, reason in refusals.items()]
-    if fitted is None:
+    warnings = [f"{name} is refused: {reason}" for name, reason in it.refused_mixtures.items()]
+    if it.fitted is None:
         return tuple(warnings)
-    warnings += [*_about_back_test(tested), *_about_repetition(study, used), *_about_distance(study, fitted)]
-    warnings += [*dict.fromkeys(warning for law in laws.mixtures.values() for warning in law.warnings), *_about_seeds(laws)]
-    warnings += [*_about_runs(study, used, fitted)]
-    return tuple(warnings)
+    of_the_law = dict.fromkeys(warning for law in laws.mixtures.values() for warning in law.warnings)
+    return (*warnings, *_about_back_test(tested), *_about_repetition(it), *_about_distance(it), *of_the_law, *_about_seeds(laws), *_about_runs(it))
 
 
 def _about_back_test(tested: BackTest | None) -> Iterator[str]:
     if tested is None:
-        yield "There is no back-test: it leaves out the largest size, and no mixture has runs at that size and at a smaller one. So no winner is named."
+        yield "There is no back-test, so no winner is named: no mixture has runs both at the largest size and at a smaller one."
         return
     if tested.coverage is not None and tested.coverage < 0.5:
         held = round(tested.coverage * len(tested.rows))
-        yield f"In the back-test only {held} of {len(tested.rows)} losses at {tested.left_out} lay in their interval: the law misses by more than it admits."
+        yield f"In the back-test {held} of {len(tested.rows)} losses at {tested.left_out} lay in their interval: it misses by more than it admits."
     accuracy, simple = tested.decision_accuracy, tested.single_scale_decision_accuracy
     if accuracy is not None and simple is not None and simple > accuracy:
         yield f"In the back-test the order at the next smaller size was right for {simple:.0%} of pairs, the law's for {accuracy:.0%}."
 
 
-def _about_repetition(study: Study, used: Sequence[AdmittedRun]) -> Iterator[str]:
+def _about_repetition(it: FittedStudy) -> Iterator[str]:
     repeated = {}
-    for run in used:
-        worst = max(run.result.target_epochs_by_domain, key=lambda domain: run.result.target_epochs_by_domain[domain], default=None)
-        if worst is not None and run.result.target_epochs_by_domain[worst] > EPOCHS_WITHOUT_LOSS:
-            repeated[run.result.mixture] = f"{run.result.mixture} ({worst} {run.result.target_epochs_by_domain[worst]:.0f} times)"
+    for result in (run.result for run in it.used):
+        epochs, domain = max((epochs, domain) for domain, epochs in result.target_epochs_by_domain.items())
+        if epochs > EPOCHS_WITHOUT_LOSS:
+            repeated[result.mixture] = f"{result.mixture} ({domain} {epochs:.0f} times)"
     if repeated:
-        seen = max(max(run.result.epochs_by_domain.values(), default=0.0) for run in used)
+        seen = max(epochs for run in it.used for epochs in run.result.epochs_by_domain.values())
         yield (
-            f"At the target, data would be repeated more than {EPOCHS_WITHOUT_LOSS:g} times, which the law knows nothing of (no run repeated any domain more "
-            f"than {seen:.2g} times): {', '.join(repeated.values())}. The predictions hold for a pool with as many tokens of this kind as the target asks."
+            f"At the target, data would be repeated more than {EPOCHS_WITHOUT_LOSS:g} times, which the law knows nothing of (no run saw any domain "
+            f"more than {seen:.2g} times): {', '.join(repeated.values())}. The predictions hold for a pool with enough tokens of this kind."
         )
 
 
-def _about_distance(study: Study, fitted: Extrapolation) -> Iterator[str]:
-    runs, target = fitted.runs, study.target
-    largest = int((runs.num_params * runs.tokens).argmax())
-    times = target.num_params * target.tokens / (runs.num_params[largest] * runs.tokens[largest])
-    if times > FAR:
+def _about_distance(it: FittedStudy) -> Iterator[str]:
+    target, compute = it.study.target, max(run.result.num_params * run.result.tokens_seen for run in it.used)
+    if (times := target.num_params * target.tokens / compute) > FAR:
         yield f"The target takes {times:.2g} times the compute of the largest run: levels there rest on the form of the law, differences less so."
 
 
@@ -68,22 +60,14 @@ def _about_seeds(laws: Laws) -> Iterator[str]:
         yield f"At the largest scale the mixtures differ by less ({laws.noise.signal_to_noise:.2f} times) than the noise of their means over seeds."
 
 
-def _about_runs(study: Study, used: Sequence[AdmittedRun], fitted: Extrapolation) -> Iterator[str]:
-    asked = len(study.ladder.runs())
-    for mixture in laws_order(used):
-        count = sum(run.result.mixture == mixture for run in used)
-        if count < asked:
-            yield f"{mixture}: only {count} of {asked} runs entered its law."
-    residual = np.abs(fitted.fitted.problem.residuals(fitted.fitted.u)[0])
-    far_off = residual > fitted.fitted.problem.delta
-    for index in np.flatnonzero(far_off):
-        runs = fitted.runs
+def _about_runs(it: FittedStudy) -> Iterator[str]:
+    assert it.fitted
+    asked = len(it.study.ladder.runs())
+    yield from (f"{mixture}: only {count} of {asked} runs entered its law." for mixture, count in it.runs_by_mixture.items() if count < asked)
+    runs, problem = it.fitted.runs, it.fitted.fitted.problem
+    residual = np.abs(problem.residuals(it.fitted.fitted.u)[0])
+    for index in np.flatnonzero(residual > problem.delta):
         yield (
-            f"A run of {list(laws_order(used))[runs.mixture[index]]} with {runs.num_params[index]:.3g} parameters, {runs.tokens[index]:.3g} tokens and seed "
-            f"{runs.seed[index]} is {residual[index]:.1%} off the law: it counts less."
+            f"A run of {it.mixtures[runs.mixture[index]]} with {runs.num_params[index]:.3g} parameters, {runs.tokens[index]:.3g} tokens and "
+            f"seed {runs.seed[index]} is {residual[index]:.1%} off the law: it counts less."
         )
-
-
-def laws_order(used: Sequence[AdmittedRun]) -> dict[str, None]:
-    """The mixtures of the runs, in order."""
-    return dict.fromkeys(run.result.mixture for run in used)

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 from models.frozen import StudyError
 from models.ladder import LadderRun, num_params, num_params_non_embedding
@@ -27,6 +29,7 @@ from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
 
 LAUNCHES = layout.LOCAL / "launches"  # <mixture>.json, <mixture>.log
 POLL_SECONDS = 0.2
+FOLLOW_SECONDS = 5.0
 GRACE_SECONDS = 10.0  # between asking a launch to end and ending it
 LOG_TAIL_LINES = 30
 
@@ -45,8 +48,16 @@ class PlannedRun:
         return RunDirectory(self.spec.key)
 
 
-def pretrain(study: Study, mixture: str) -> list[RunResult]:
-    """Writes `results/runs/<mixture>`.
+class Follower(Protocol):
+    """Who is told how runs go, while they train and when they have ended (`tracking.Record`). `rows` are those of metrics.jsonl so far."""
+
+    def follow(self, run_key: str, name: str, mixture: str, recipe: str, rows: list[dict[str, Any]]) -> object: ...
+
+    def finish(self, result: RunResult, rows: list[dict[str, Any]]) -> None: ...
+
+
+def pretrain(study: Study, mixture: str, follower: Follower | None = None) -> list[RunResult]:
+    """Writes `results/runs/<mixture>`. Results are in place before the follower is told of them.
 
     Raises:
         StudyError: when weights, budget, caps or hardware can't be met, and when the launch ended before all runs were finished.
@@ -60,11 +71,14 @@ def pretrain(study: Study, mixture: str) -> list[RunResult]:
             locks.enter_context(RunDirectory(key).lock())
         waiting = {run.spec.key: run for run in runs if not run.directory.is_finished}
         if waiting:
-            launch(mixture, list(waiting.values()), study)
+            launch(mixture, list(waiting.values()), study, follower)
         results = [result_of(run, study, mixture) for run in runs]
         with replace_directory(layout.RUNS / mixture) as directory:
             for run, result in zip(runs, results, strict=True):
                 publish(run, result, directory / result.run)
+    if follower:
+        for run, result in zip(runs, results, strict=True):
+            follower.finish(result, run.directory.metrics())
     return results
 
 
@@ -120,7 +134,7 @@ def resolve_weights(weights: dict[str, float] | str, corpus: TokenizedCorpus, wh
     return {domain: weight for domain, weight in sorted(weights.items()) if weight > 0}
 
 
-def launch(mixture: str, runs: list[PlannedRun], study: Study) -> None:
+def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Follower | None) -> None:
     """Trains `runs` in one launch and waits for it. The launcher's exit code is not trusted: what counts are the runs' results.
 
     Raises:
@@ -138,7 +152,7 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study) -> None:
     order = Launch(run_keys=tuple(run.spec.key for run in runs), tokens=str(layout.TOKENS / study.mixtures[mixture].recipe), hardware=study.hardware)
     write_json(launch_file, order.model_dump(mode="json"))
     with log_file.open("wb") as log, started(command(study.hardware, launch_file), log.fileno()) as launcher:
-        wait(launcher, mixture, runs)
+        wait(launcher, mixture, runs, partial(follow, follower, mixture, study.mixtures[mixture].recipe) if follower else None)
     missing = [run.rung.name for run in runs if not run.directory.is_finished]
     if missing:
         tail = "\n".join(log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:])
@@ -148,16 +162,25 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study) -> None:
         )
 
 
-def wait(launcher: subprocess.Popen[bytes], mixture: str, runs: list[PlannedRun]) -> None:
-    """Waits until the launch has ended, and says what it finished. Everything that follows training while it goes on belongs here."""
+def wait(launcher: subprocess.Popen[bytes], mixture: str, runs: list[PlannedRun], follow: Callable[[PlannedRun], None] | None) -> None:
+    """Waits until the launch has ended, says what it finished, and follows the run that trains."""
     unfinished = list(runs)
+    followed = time.monotonic()
     while launcher.poll() is None or any(run.directory.is_finished for run in unfinished):
         for run in [run for run in unfinished if run.directory.is_finished]:
             unfinished.remove(run)
             outcome = run.directory.outcome()
             loss = "diverged" if outcome.final_train_loss is None else f"training loss {outcome.final_train_loss:.3f}"
             print(f"{mixture} {run.rung.name}: {loss} ({len(runs) - len(unfinished)}/{len(runs)})", flush=True)
+        if follow and unfinished and time.monotonic() - followed > FOLLOW_SECONDS:
+            follow(unfinished[0])
+            followed = time.monotonic()
         time.sleep(POLL_SECONDS)
+
+
+def follow(follower: Follower, mixture: str, recipe: str, run: PlannedRun) -> None:
+    if rows := run.directory.metrics():
+        follower.follow(run.spec.key, run.rung.name, mixture, recipe, rows)
 
 
 @contextmanager
@@ -253,5 +276,11 @@ def publish(run: PlannedRun, result: RunResult, directory: Path) -> None:
         shutil.copytree(layout.TOKENIZER, directory / "model", dirs_exist_ok=True)
 
 
+def pretrain_and_record(study: Study, mixture: str) -> None:
+    from tasks.tracking import Record
+
+    pretrain(study, mixture, Record(study))
+
+
 if __name__ == "__main__":
-    main(pretrain)
+    main(pretrain_and_record)

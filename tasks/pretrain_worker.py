@@ -3,6 +3,7 @@
 What a run reads and how it starts depend on its spec alone; a run that was killed goes on from its last checkpoint and ends with the same bits.
 """
 
+# ruff: noqa: E402 (the environment decides what DeepSpeed is when it is imported)
 import argparse
 import gc
 import hashlib
@@ -75,7 +76,8 @@ def start_ranks() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_SIZE"])
     if ACCELERATOR.device_name() == "cpu":
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // local_size))
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // local_size))
         deepspeed.ops.__compatible_ops__ = {}  # type: ignore[attr-defined] # else a shared-memory kernel would be built at the first start
     elif local_size > ACCELERATOR.device_count():
         raise SystemExit(f"hardware.ranks is {local_size}, but this host has {ACCELERATOR.device_count()} GPUs: lower it.")

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
-from models.laws.core import Array
 from models.laws.extrapolation import extrapolation
+from models.laws.law import Array
 from models.laws.noise import Runs
 from models.verdict import BackTest, BackTestRow, interval
 
@@ -31,11 +31,13 @@ def back_test(runs: Runs, mixtures: Sequence[str], left_out: str, confidence: fl
     return BackTest(
         left_out=left_out,
         rows=tuple(
-            BackTestRow(mixture=mixtures[m], predicted_loss=it, actual_loss=float(loss))
+            BackTestRow(mixture=mixtures[int(m)], predicted_loss=it, actual_loss=float(loss))
             for m, it, loss in zip(taking_part, intervals, actual, strict=True)
         ),
         decision_accuracy=decision_accuracy(predicted, actual),
-        spearman=float(spearmanr(predicted, actual).statistic) if len(taking_part) > 2 and np.ptp(predicted) and np.ptp(actual) else None,
+        spearman=float(np.corrcoef(rankdata(predicted), rankdata(actual))[0, 1])
+        if len(taking_part) > 2 and np.ptp(predicted) and np.ptp(actual)
+        else None,
         coverage=float(np.mean([it.low <= loss <= it.high for it, loss in zip(intervals, actual, strict=True)])),
         mean_absolute_error=float(np.abs(predicted - actual).mean()),
         regret=float(actual[predicted.argmin()] - actual.min()) if several else None,

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 
-from models.laws.core import Array, Law, Parameter
+from models.laws.law import Array, Law, Parameter
 
 EXPONENT_BOUNDS = (0.0, 3.0)
 

@@ -7,95 +7,16 @@ whitened by the Gauss-Newton Hessian: flat valleys become round, so that the min
 Shapes: n rows, p parameters, b draws.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit, logit
 
 from models.frozen import StudyError
+from models.laws.law import Array, Coordinates, Law
 
-Array = np.ndarray
 STARTS_POLISHED = 12  # of all starts, those with the lowest objective
-COMPLEX_STEP = 1e-30
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a law, fitted in an unbounded coordinate u: the value itself, its logarithm, or its place between `low` and `high`."""
-
-    name: str
-    transform: Literal["identity", "log", "logistic"] = "identity"
-    low: float = -np.inf  # bounds are open; only `logistic` reads them
-    high: float = np.inf
-    prior: tuple[float, float] | None = None  # mean and standard deviation of u; None: the data alone decide
-
-    def at_bound(self, value: float) -> float | None:
-        """The bound of a `logistic` parameter that `value` practically reaches."""
-        if self.transform == "logistic":
-            place = (value - self.low) / (self.high - self.low)
-            if min(place, 1 - place) < 1e-3:
-                return self.low if place < 0.5 else self.high
-        return None
-
-
-class Law(ABC):
-    """A positive function of named inputs. Subclasses say in their docstring: equation, source, bounds, starts, identifiability."""
-
-    name: str
-    inputs: tuple[str, ...]
-    parameters: tuple[Parameter, ...]
-
-    @abstractmethod
-    def log_prediction(self, values: Array, inputs: Mapping[str, Array]) -> Array:
-        """log f (n) at parameter values (p), which may be complex."""
-
-    @abstractmethod
-    def starts(self, inputs: Mapping[str, Array], loss: Array) -> Array:
-        """Parameter values (starts, p) to begin at. They scale with the data's units, so that a fit does not depend on these."""
-
-    def log_prediction_and_jacobian(self, values: Array, inputs: Mapping[str, Array]) -> tuple[Array, Array]:
-        """log f (n) and its derivatives (n, p), exact to rounding, by complex step; laws that are fitted often give them in closed form."""
-        steps = values + 1j * COMPLEX_STEP * np.eye(len(values))
-        columns = [self.log_prediction(step, inputs).imag / COMPLEX_STEP for step in steps]
-        return self.log_prediction(values, inputs), np.stack(columns, axis=1)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(parameter.name for parameter in self.parameters)
-
-
-@dataclass(frozen=True)
-class Coordinates:
-    """Between parameter values (..., p) and unbounded coordinates u (..., p)."""
-
-    is_log: Array
-    is_logistic: Array
-    low: Array
-    span: Array
-
-    @classmethod
-    def of(cls, law: Law) -> "Coordinates":
-        logistic = np.array([parameter.transform == "logistic" for parameter in law.parameters])
-        low = np.array([parameter.low if parameter.transform == "logistic" else 0.0 for parameter in law.parameters])
-        high = np.array([parameter.high if parameter.transform == "logistic" else 1.0 for parameter in law.parameters])
-        return cls(np.array([parameter.transform == "log" for parameter in law.parameters]), logistic, low, high - low)
-
-    def values(self, u: Array) -> Array:
-        bounded = self.low + self.span * expit(u)
-        return np.where(self.is_log, np.exp(np.where(self.is_log, u, 0.0)), np.where(self.is_logistic, bounded, u))
-
-    def slopes(self, u: Array, values: Array) -> Array:
-        """d value / d u (p)."""
-        place = expit(u)
-        return np.where(self.is_log, values, np.where(self.is_logistic, self.span * place * (1 - place), 1.0))
-
-    def unbounded(self, values: Array) -> Array:
-        with np.errstate(all="ignore"):
-            return np.where(self.is_log, np.log(values), np.where(self.is_logistic, logit((values - self.low) / self.span), values))
 
 
 @dataclass(frozen=True)
@@ -124,6 +45,11 @@ class Problem:
             prior_precision=np.array([prior[1] ** -2 if prior else 0.0 for prior in priors]),
             coordinates=Coordinates.of(law),
         )
+
+    @property
+    def unit(self) -> float:
+        """Of the objective: what one row adds that is delta off. In this unit tolerances mean the same for all problems."""
+        return self.delta**2 * float(self.weights.max())
 
     def residuals(self, u: Array) -> tuple[Array, Array]:
         """log f - log y (n) and its derivatives by u (n, p)."""
@@ -201,7 +127,7 @@ def fit(problem: Problem) -> Fit:
     start_objectives = [problem.objective(start)[0] for start in starts]
     best_first = starts[np.argsort(start_objectives, kind="stable")][:STARTS_POLISHED]
     ends = [_polished(problem, start) for start in best_first]
-    objectives = np.array([objective for _, objective in ends])
+    objectives = np.nan_to_num([objective for _, objective in ends], nan=np.inf)
     u, objective = ends[int(objectives.argmin())]
     return Fit(problem, u, objective, int((objectives <= objective * 1.001).sum()), len(ends))
 
@@ -251,19 +177,19 @@ def _polished(problem: Problem, start: Array) -> tuple[Array, float]:
 
 
 def _descend(problem: Problem, start: Array, whitening: Array) -> tuple[Array, float]:
-    """L-BFGS from `start` in coordinates z, u = start + whitening z; the objective in units of one row's, so that tolerances mean the same."""
-    scale = 1 / (problem.delta**2 * problem.weights.max())
+    """L-BFGS from `start` in coordinates z, u = start + whitening z."""
+    unit = problem.unit
 
     def scaled(z: Array) -> tuple[float, Array]:
         value, gradient = problem.objective(start + whitening @ z)
-        return value * scale, (gradient @ whitening) * scale
+        return value / unit, gradient @ whitening / unit
 
     with np.errstate(over="ignore", invalid="ignore"):
         result = minimize(scaled, np.zeros(len(start)), jac=True, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-11, "gtol": 1e-7})
-    return start + whitening @ result.x, float(result.fun) / scale
+    return start + whitening @ result.x, float(result.fun) * unit
 
 
 def _whitening(problem: Problem, u: Array) -> Array:
-    """(p, p): the inverse square root of the Hessian; directions without curvature are held to a millionth of the strongest."""
-    strength, directions = np.linalg.eigh(problem.hessian(u) / problem.delta**2)
+    """(p, p): the inverse square root of the Hessian; directions without curvature count as having 1e-10 of the strongest's."""
+    strength, directions = np.linalg.eigh(problem.hessian(u) / problem.unit)
     return directions / np.sqrt(np.maximum(strength, 1e-10 * strength.max()))

@@ -1,9 +1,11 @@
 """From a study's runs to draws of the loss of every mixture at any scale.
 
-The draws are of a posterior by "randomise, then optimise" (Bardsley et al. 2014; ensemble smoothers know it as randomised maximum likelihood): each draw
-perturbs the losses by noise between seeds and misfit of the law, perturbs the priors' means by the priors, and refits. It is exact where the law is linear
-and noise normal. What the runs decide is as narrow as their noise allows, what they don't is as wide as its prior. A bootstrap over two seeds could
-not do this: it knows too few residuals, and nothing of directions that no run explores.
+The draws are of a posterior by "randomise, then optimise" (Bardsley et al. 2014; ensemble smoothers know it as randomised maximum likelihood): each
+draw perturbs the losses by noise between seeds and misfit of the law, perturbs the priors' means by the priors, and refits. It is exact where the law
+is linear and noise normal. What the runs decide is as narrow as their noise allows, what they don't is as wide as its prior. A bootstrap over two
+seeds could not do this: it knows too few residuals, and nothing of directions that no run explores.
+
+Shapes: n runs, b draws, p parameters, k scales, m mixtures.
 """
 
 from collections.abc import Iterator
@@ -11,7 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.laws.core import Array, Fit, Problem, fit, refits
+from models.laws.core import Fit, Problem, fit, refits
+from models.laws.law import Array
 from models.laws.noise import MISFIT_PRIOR, Runs, Variance, deviation_variance, misfit_variance, seed_variance
 from models.laws.pooled import DEVIATIONS, PooledChinchilla
 
@@ -20,7 +23,7 @@ HUBER_STANDARD_DEVIATIONS = 3.0  # a run further off than this from the law coun
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """A pooled law fitted to a study's runs, with draws of its parameters. b draws, p parameters, m mixtures."""
+    """A pooled law fitted to a study's runs, with draws of its parameters."""
 
     runs: Runs
     fitted: Fit
@@ -91,14 +94,14 @@ def _perturbed(fitted: Fit, runs: Runs, seed: Variance, misfit: Variance, varian
     problem = fitted.problem
     own = np.arange(len(fitted.u)) >= len(fitted.u) - len(DEVIATIONS) * runs.num_mixtures
     run_of_seed = np.unique(np.stack([runs.cell, runs.seed]), axis=1, return_inverse=True)[1].ravel()
-    for seed_variance, misfit_variance, deviation_variance in variances_b3:
-        between_seeds = _paired_noise(random, seed_variance, seed.common_share, run_of_seed, np.arange(len(run_of_seed)))
-        between_cells = _paired_noise(random, misfit_variance, misfit.common_share, runs.cell, runs.group)
-        precision = np.where(own, 1 / deviation_variance, problem.prior_precision)
+    for of_seeds, of_misfit, of_deviations in variances_b3:
+        between_seeds = _paired_noise(random, of_seeds, seed.common_share, run_of_seed, np.arange(len(run_of_seed)))
+        between_cells = _paired_noise(random, of_misfit, misfit.common_share, runs.cell, runs.group)
+        precision = np.where(own, 1 / of_deviations, problem.prior_precision)
         yield replace(
             problem,
             log_loss=problem.log_loss + between_seeds + between_cells,
-            weights=row_weights(runs, seed_variance, misfit_variance),
+            weights=row_weights(runs, of_seeds, of_misfit),
             prior_mean=problem.prior_mean + random.standard_normal(len(own)) * precision**-0.5,
             prior_precision=precision,
         )

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from models.laws.core import Array, Fit
+from models.laws.core import Fit
+from models.laws.law import Array
 
 FEWEST_VALUES = 3  # of an input, to tell the exponent from the coefficient and both from the rest
 FLAT_VALLEY = 1.0  # standard deviation of a parameter's logarithm (or of its place between bounds, as logit): known within a factor e
@@ -53,9 +54,7 @@ def _flat_valley(fitted: Fit) -> list[str]:
         return []
     names = [name for name, is_free in zip(fitted.problem.law.names, free, strict=True) if is_free]
     along = [name for name, part in zip(names, np.abs(directions[:, -1]), strict=True) if part > 0.3]
-    return [
-        f"{_listed(along)} lie{'s' if len(along) == 1 else ''} in a flat valley: quite other values fit as well, so take predictions near the data only."
-    ]
+    return [f"{_listed(along)} lie{'s' if len(along) == 1 else ''} in a flat valley: other values fit as well; trust predictions near the data only."]
 
 
 def _standard_deviations(fitted: Fit) -> Array:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from models.laws.core import Array
 from models.laws.extrapolation import Extrapolation, row_weights
+from models.laws.law import Array
 from models.laws.noise import Runs
 
 
@@ -50,8 +50,8 @@ def in_words(found: Sequence[Option], first: str, second: str, spent_flops: floa
     half_width = norm.ppf((1 + confidence) / 2) * option.difference_sd
     words = (
         f"To tell {first} from {second}: {option.words}, {len(option.runs.loss)} runs for the two, {option.train_flops:.2g} FLOPs "
-        f"({option.train_flops / spent_flops:.2g} times what all runs so far took). Their difference would then be known to ±{half_width:.1%} of the loss, and the "
-        f"chance that this tells them apart is about {option.chance_to_tell:.0%}."
+        f"({option.train_flops / spent_flops:.2g} times what all runs so far took). Their difference would then be known to ±{half_width:.1%} of the "
+        f"loss, and the chance that this tells them apart is about {option.chance_to_tell:.0%}."
     )
     return words if option.chance_to_tell >= 0.5 else words + " Nothing that was considered is likelier to: the two may be too alike to matter."
 
@@ -61,9 +61,8 @@ def _designs(runs: Runs, first: int, second: int) -> Iterator[tuple[str, Runs]]:
     pair = runs.where(np.isin(runs.mixture, [first, second]))
     _, once = np.unique(pair.group, return_index=True)
     cells = pair.where(once)
-    extra_seeds = len(np.unique(pair.seed))
-    yield f"{extra_seeds} more seeds at every size and budget", _repeated(cells, extra_seeds, after=pair.seed.max() + 1)
     seeds = len(np.unique(pair.seed))
+    yield f"{seeds} more seed{'s' if seeds > 1 else ''} at every size and budget", _repeated(cells, seeds, after=pair.seed.max() + 1)
     ratio = cells.tokens / cells.num_params
     longest = cells.where(np.isclose(ratio, ratio.max(), rtol=0.05))
     yield "three times the largest token budget at every size", _repeated(_scaled(longest, 1, 3, runs.cell.max() + 1), seeds, after=0)
@@ -77,6 +76,7 @@ def _designs(runs: Runs, first: int, second: int) -> Iterator[tuple[str, Runs]]:
 
 
 def _scaled(cells: Runs, size_factor: float, token_factor: float, first_cell: int) -> Runs:
+    """The same cells at other scales, numbered from `first_cell` on."""
     return Runs(cells.mixture, cells.cell + first_cell, cells.seed, cells.num_params * size_factor, cells.tokens * token_factor, cells.loss)
 
 

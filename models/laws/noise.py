@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.laws.core import Array
+from models.laws.law import Array
 
 # Scaled inverse chi-square priors (standard deviation of the log-loss, degrees of freedom): they decide where there is one seed or one run per cell.
 SEED_PRIOR = (0.005, 1.0)

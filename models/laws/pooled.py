@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.laws.core import Array, Law, Parameter
+from models.laws.law import Array, Law, Parameter
 
 SHARED = 5
 DEVIATIONS = ("level", "E", "A", "B", "alpha", "beta")
@@ -19,11 +19,11 @@ class PooledChinchilla(Law):
     data, so that the priors have no unit.
     Bounds: E, P, Q, alpha, beta > 0.
     Priors, normal in the logarithm: E .35 (x/ 2.0), P .25 (x/ 2.2), Q .35 (x/ 2.2), which let E be .1 to 1 of the losses seen; alpha and beta
-    .35 (x/ 1.5), 5 to 95% being .18 to .68, wider than what has been published (.28 to .45 in arXiv 2203.15556, 2404.10102, 2305.16264; .2 to .5
-    in 2406.19146 and 2407.21783). Deviations of a mixture: normal around 0 with `deviation_sd`.
+    .35 (x/ 1.5), 5 to 95% being .18 to .68, wider than what has been published (.28 to .37 in arXiv 2203.15556, 2305.16264 and 2404.10102).
+    Deviations of a mixture: normal around 0 with `deviation_sd`.
     Starts: the priors' middle.
-    Identifiability: a direction that the data don't decide is decided by its prior; draws that perturb the priors too (`extrapolation.py`) are as wide
-    there as the prior is.
+    Identifiability: a direction that the data don't decide is decided by its prior; draws that perturb the priors too (`extrapolation.py`) are as
+    wide there as the prior is.
     """
 
     name = "pooled-chinchilla"

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tasks import layout
 from tasks.benchmarks.bits_per_byte import WINDOW_RULE, HeldoutText
 from tasks.benchmarks.config import EvaluationConfig
 from tasks.benchmarks.harness import Harness
@@ -20,10 +19,10 @@ from tasks.run_directory import RunResult
 class Examination:
     """What all runs of a stage are asked alike."""
 
-    def __init__(self, evaluation: EvaluationConfig, documents: Sequence[Document], task_files: Sequence[Path]):
+    def __init__(self, evaluation: EvaluationConfig, documents: Sequence[Document], task_files: Sequence[Path], tokenizer: Path):
         torch.set_num_threads(1)  # sums in one order, however many cores there are; what is parallel are the runs
         self.documents, self.batch_sequences = documents, evaluation.batch_sequences
-        self.tokenizer = AutoTokenizer.from_pretrained(layout.TOKENIZER, local_files_only=True)
+        self.tokenizer = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
         self.harness = Harness(task_files, evaluation.lm_eval_tasks, evaluation.items_per_benchmark)
         self.texts_by_context: dict[int, HeldoutText] = {}
 

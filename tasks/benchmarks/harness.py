@@ -50,6 +50,8 @@ class Harness:
         """Metrics by task of one model."""
         if not self.tasks:
             return {}
+        for task in self.tasks.values():
+            task.set_fewshot_seed(FEWSHOT_SEED)  # anew, else each model would see other examples
         language_model = CountingHFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_sequences)
         results = evaluate(language_model, cast(Any, {"tasks": self.tasks}), limit=self.max_items, bootstrap_iters=100)
         assert results is not None  # None is for other ranks than the first
@@ -62,26 +64,24 @@ class Harness:
         task, samples = self.tasks[name], results["samples"][name]
         theirs = harness_estimates(results["results"][name], len(samples))
         ours = averages([item_metrics(task, sample) for sample in samples]) if is_single_choice(task) else {}
+        if any(estimate.value is None for estimate in ours.values()):  # lm-eval takes one of several NaNs for the likeliest
+            theirs = dict.fromkeys(theirs, Estimate(value=None, count=len(samples)))
         for metric in ours.keys() & theirs.keys():
-            value, their_value = ours[metric].value, theirs[metric].value
-            assert value is None or (their_value is not None and math.isclose(value, their_value, abs_tol=1e-9)), (name, metric, value, their_value)
-        unmeasured = dict.fromkeys(theirs, Estimate(value=None, count=len(samples)))  # lm-eval calls a choice among NaNs a choice
-        measured = all(estimate.value is not None for estimate in ours.values())
+            assert agree(ours[metric].value, theirs[metric].value), (name, metric, ours[metric], theirs[metric])
         cut = sum(any(tuple(arguments[:2]) in truncated for arguments in sample["arguments"]) for sample in samples)
         counted = {TRUNCATED_ITEMS: Estimate(value=cut, count=len(samples))} if cut else {}
-        return {**(theirs if measured else unmeasured), **ours, **counted}
+        return theirs | ours | counted
 
 
 def load_tasks(manager: TaskManager, spec: str, max_items: int) -> dict[str, ConfigurableTask]:
     """The tasks of a name (a group has several) or of a YAML file, with few-shot prompts as the task asks for, or none."""
     import httpx
 
+    if spec not in manager.all_tasks and not Path(spec).is_file():
+        close = nearest(spec, manager.all_tasks)
+        raise StudyError(f"evaluation.lm_eval_tasks: '{spec}' is neither a task of lm-eval{close} nor the path of a task's YAML file.")
     try:
         tasks = cast("dict[str, ConfigurableTask]", manager.load([spec])["tasks"])
-    except KeyError:
-        raise StudyError(
-            f"evaluation.lm_eval_tasks: '{spec}' is neither a task of lm-eval{nearest(spec, manager.all_tasks)} nor a YAML file."
-        ) from None
     except (OSError, httpx.HTTPError) as error:
         raise StudyError(
             f"evaluation.lm_eval_tasks: the data of '{spec}' can't be reached ({type(error).__name__}): load the task once where there is a"
@@ -90,7 +90,6 @@ def load_tasks(manager: TaskManager, spec: str, max_items: int) -> dict[str, Con
     for name, task in tasks.items():
         if task.get_config("num_fewshot") is None:
             task.set_config("num_fewshot", 0)
-        task.set_fewshot_seed(FEWSHOT_SEED)
         if is_single_choice(task):
             for number, document in enumerate(first_items(task, max_items)):
                 if right_choice(task, document) is None:
@@ -131,6 +130,10 @@ def harness_estimates(results: dict[str, Any], count: int) -> dict[str, Estimate
     return estimates
 
 
+def agree(value: float | None, other: float | None) -> bool:
+    return value == other or (value is not None and other is not None and math.isclose(value, other, abs_tol=1e-9))
+
+
 def finite(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
@@ -138,10 +141,16 @@ def finite(value: Any) -> float | None:
 def definition(task: ConfigurableTask, max_items: int) -> dict[str, Any]:
     """What decides a task's numbers besides the model: its configuration without paths, and all that it asks, word by word."""
     config = {key: value for key, value in task.dump_config().items() if key not in ("dataset_kwargs", "metadata")}
+    task.set_fewshot_seed(FEWSHOT_SEED)
     task.build_all_requests(limit=max_items)
     requests = [instance.args for instance in task.instances]
     answers = [task.doc_to_target(document) for document in first_items(task, max_items)]
-    return json.loads(json.dumps({"config": config, "requests": requests, "answers": answers}, default=str))
+    return json.loads(json.dumps({"config": config, "requests": requests, "answers": answers}, default=name_of))
+
+
+def name_of(value: Any) -> str:
+    """Of a function or an object in a task's configuration, without its address, which is another one in each process."""
+    return getattr(value, "__qualname__", type(value).__qualname__)
 
 
 def first_items(task: ConfigurableTask, max_items: int) -> Iterator[dict[str, Any]]:

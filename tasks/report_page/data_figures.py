@@ -1,5 +1,6 @@
 """Figures about data: what recipes leave, what mixtures read, how that did on each domain. Each draws one table of plot_tables.py."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -20,10 +21,15 @@ ROW = 19  # CSS pixels between rows that carry text
 EPOCHS_AS_GOOD_AS_FRESH = 4  # repeating up to 4 times costs little: arXiv 2305.16264, section 5
 
 
-def new_figure(width: float, height: float, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width / 72, height / 72), layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.05, wspace=0.03))
-    axes = figure.subplots(1, columns, squeeze=False, **options)[0]
-    return figure, list(axes)
+def new_figure(width: float, height: float, panels: int = 1, most_columns: int = 4, **options: Any) -> tuple[Figure, list[Axes]]:
+    """A figure of as many panels, each row of them so high. Sizes are in CSS pixels."""
+    columns = min(panels, most_columns)
+    rows = math.ceil(panels / columns)
+    figure = Figure(figsize=(width / 72, rows * height / 72), layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.05, wspace=0.03))
+    axes = figure.subplots(rows, columns, squeeze=False, **options).flatten().tolist()
+    for unused in axes[panels:]:
+        unused.set_visible(False)
+    return figure, axes[:panels]
 
 
 def rows_for(axes: Axes, labels: Sequence[str]) -> None:
@@ -47,7 +53,9 @@ def log_axis(axes: Axes, unit: Callable[[float], str] = numbers.count) -> None:
 def legend_above(figure: Figure, mixtures: Sequence[str], series: Series) -> None:
     """Names of the mixtures in their colours, in one row above the panels."""
     handles = [Line2D([], [], color=series.color(m), marker=series.marker(m), markersize=5, linestyle="none", label=m) for m in mixtures]
-    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), frameon=False, handletextpad=0.2, columnspacing=1.4, labelcolor=INK)
+    figure.legend(
+        handles=handles, loc="outside upper left", ncols=min(6, len(handles)), frameon=False, handletextpad=0.2, columnspacing=1.4, labelcolor=INK
+    )
 
 
 def marks(table: pl.DataFrame, names: Sequence[str], column: str, mixtures: Sequence[str]) -> Iterator[tuple[float, dict[str, Any]]]:
@@ -114,15 +122,13 @@ def benchmarks(table: pl.DataFrame, series: Series) -> Markup:
                 color, error = series.color(row["mixture"]), row["stderr"] or 0
                 axes.hlines(place, row["value"] - error, row["value"] + error, color=color, linewidth=1.4, alpha=0.5)
                 (mark,) = axes.plot(row["value"], place, series.marker(row["mixture"]), color=color, markersize=5)
-                stderr = f" ± {numbers.significant(row['stderr'], 2)}" if row["stderr"] is not None else ""
-                hint(
-                    mark,
-                    f"{row['mixture']}, seed {row['seed']}, {row['benchmark']}: {numbers.significant(row['value'])}{stderr} ({row['count']} items)",
-                )
+                value = f"{numbers.significant(row['value'])} ± {numbers.significant(row['stderr'], 2)} ({row['count']} items)"
+                hint(mark, f"{row['mixture']}, seed {row['seed']}, {row['benchmark']}: {value}")
             chances = table.filter(pl.col("chance").is_not_null(), metric=metric).unique("benchmark", maintain_order=True)
             for row in chances.iter_rows(named=True):
                 place = names.index(row["benchmark"])
                 axes.vlines(row["chance"], place - 0.45, place + 0.45, color=INK, linestyle=(0, (3, 2)), linewidth=1.1)
+            axes.locator_params(axis="x", nbins=5)
             axes.set_title(metric.replace("_", " "))
             axes.grid(axis="x")
         legend_above(figure, mixtures, series)

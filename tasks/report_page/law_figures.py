@@ -1,6 +1,5 @@
 """Figures about the answer: predictions at the target, the back-test, laws over compute, training curves. Each draws tables of plot_tables.py."""
 
-import math
 from collections.abc import Sequence
 
 import polars as pl
@@ -12,8 +11,6 @@ from models.verdict import Verdict
 from tasks.report_page import numbers
 from tasks.report_page.data_figures import ROW, WIDTH, legend_above, log_axis, new_figure, rows_for
 from tasks.report_page.svg import FILL, INK, MUTED, PAPER, RULE, Series, drawing, hint, to_svg
-
-PANELS_IN_A_ROW = 4
 
 
 def forest(table: pl.DataFrame, verdict: Verdict, series: Series) -> Markup:
@@ -70,13 +67,10 @@ def beside(axes: Axes, place: float, first: str, second: str, color: str = INK) 
 def loss_by_compute(runs: pl.DataFrame, curves: pl.DataFrame, predictions: pl.DataFrame, verdict: Verdict, series: Series) -> Markup:
     """A panel per mixture: every run (point), its law along each ratio of tokens to parameters (line; band at the target's), its prediction."""
     mixtures = [name for name in series.number if name in set(runs["mixture"])]
-    columns = min(PANELS_IN_A_ROW, len(mixtures))
-    rows = math.ceil(len(mixtures) / columns)
     target_flops = 6 * verdict.target_num_params * verdict.target_tokens
     with drawing("loss_by_compute"):
-        figure = Figure(figsize=(WIDTH / 72, (30 + 270 * rows) / 72), layout="constrained")
-        panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flatten().tolist()
-        for axes, mixture in zip(panels, mixtures, strict=False):
+        figure, panels = new_figure(WIDTH, 290, len(mixtures), sharex=True, sharey=True)
+        for axes, mixture in zip(panels, mixtures, strict=True):
             for _, curve in curves.filter(pl.col("mixture") != mixture, pl.col("at_target_ratio")).group_by("mixture", maintain_order=True):
                 axes.plot(curve["train_flops"], curve["loss"], color=FILL, linewidth=1)
             draw_law(axes, curves.filter(mixture=mixture), series.color(mixture))
@@ -89,8 +83,6 @@ def loss_by_compute(runs: pl.DataFrame, curves: pl.DataFrame, predictions: pl.Da
             axes.axvline(target_flops, color=RULE, linewidth=0.8, zorder=0)
             axes.grid(axis="y")
             axes.set_title(mixture, color=series.color(mixture))
-        for axes in panels[len(mixtures) :]:
-            axes.set_visible(False)
         figure.supxlabel("training compute (FLOPs, 6 N D); the upright line is the target", fontsize=11, color=MUTED)
         figure.supylabel("loss (bits per byte)", fontsize=11, color=MUTED)
         return to_svg(figure, "Loss by training compute with the fitted law, a panel per mixture")
@@ -105,9 +97,8 @@ def draw_law(axes: Axes, curves: pl.DataFrame, color: str) -> None:
 
 def draw_runs(axes: Axes, runs: pl.DataFrame, series: Series) -> None:
     for run in runs.iter_rows(named=True):
-        (mark,) = axes.plot(
-            run["train_flops"], run["loss"], series.marker(run["mixture"]), color=series.color(run["mixture"]), markersize=4, alpha=0.85
-        )
+        color, marker = series.color(run["mixture"]), series.marker(run["mixture"])
+        (mark,) = axes.plot(run["train_flops"], run["loss"], marker, color=color, markersize=4, alpha=0.85)
         scale = f"{numbers.count(run['num_params'])} parameters, {numbers.count(run['tokens'])} tokens"
         hint(mark, f"{run['mixture']} {run['run']}: {numbers.loss(run['loss'])} ({scale})")
 

@@ -5,13 +5,22 @@ from collections.abc import Iterable
 import polars as pl
 
 from models.verdict import Interval
+from tasks.benchmarks.choice_metrics import (
+    ACCURACY,
+    CORRECT_CHOICE_PROBABILITY,
+    MUTUAL_INFORMATION_ACCURACY,
+    MUTUAL_INFORMATION_PROBABILITY,
+    NORMALIZED_ACCURACY,
+)
 from tasks.benchmarks.items import NUM_CHOICES
 from tasks.evaluation_table import BITS_PER_BYTE, HELDOUT
 from tasks.report_page.evidence import Evidence
 from tasks.run_directory import RunResult
 from tasks.steps.funnel import FunnelRow
 
-CHANCE = dict.fromkeys(("definition-choice", "title-choice"), 1 / NUM_CHOICES)  # accuracy of guessing, where it is known
+# Accuracy and probability of guessing are known for the platform's own benchmarks.
+CHANCE = dict.fromkeys(("definition-choice", "title-choice"), 1 / NUM_CHOICES)
+HAVE_CHANCE = (ACCURACY, NORMALIZED_ACCURACY, MUTUAL_INFORMATION_ACCURACY, CORRECT_CHOICE_PROBABILITY, MUTUAL_INFORMATION_PROBABILITY)
 CURVE_POINTS = 60  # of one run's training curve, each the mean of its part
 
 
@@ -78,7 +87,7 @@ def training_curves(evidence: Evidence) -> pl.DataFrame:
     key = ["mixture", "run"]
     part = (pl.int_range(pl.len()).over(key) * CURVE_POINTS // pl.max_horizontal(pl.len().over(key), CURVE_POINTS)).alias("part")
     means = (
-        evidence.curves.filter(pl.col("train_loss").is_not_null())
+        evidence.curves.filter(pl.col("train_loss").is_finite())
         .sort(*key, "step")
         .with_columns(part)
         .group_by(*key, "part", maintain_order=True)
@@ -127,10 +136,11 @@ def bits_per_byte_by_domain(evidence: Evidence) -> pl.DataFrame:
 
 def benchmarks(evidence: Evidence) -> pl.DataFrame:
     """One row is one metric of one run of the largest scale on one benchmark, with its standard error over items."""
+    chance = pl.col("benchmark").replace_strict(CHANCE, default=None, return_dtype=pl.Float64)
     return (
         _evaluated_at_largest(evidence)
         .filter(~pl.col("benchmark").str.starts_with(HELDOUT))
-        .with_columns(chance=pl.when(metric="accuracy").then(pl.col("benchmark").replace_strict(CHANCE, default=None, return_dtype=pl.Float64)))
+        .with_columns(chance=pl.when(pl.col("metric").is_in(HAVE_CHANCE)).then(chance))
         .select("mixture", "benchmark", "metric", "seed", "value", "stderr", "count", "chance")
         .sort("metric", "benchmark", maintain_order=True)
     )

@@ -4,7 +4,6 @@ import hashlib
 import re
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 
 DIGEST = np.dtype("S16")  # 128 bits: among 10^12 texts, two different ones share a digest with a probability below 10^-14
@@ -15,6 +14,8 @@ _MAY_CHANGE = re.compile("[^\x00-\u02ff\u2002-\u20cf]")
 
 def normalised(texts: pa.ChunkedArray) -> list[str]:
     """Each text in NFC, lower-cased, its words (as `str.split` cuts them: at Unicode white space) joined by single spaces."""
+    import polars as pl
+
     composed: list[str] = texts.to_pylist()
     rows = [row for row, text in enumerate(composed) if not text.isascii() and _MAY_CHANGE.search(text)]
     # Polars, because unicodedata and utf8proc (Arrow's) take quadratic time on a long run of combining characters.

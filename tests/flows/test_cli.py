@@ -1,25 +1,12 @@
 """`assay` as a program: sentences, exit codes, and what runs when there is nothing to run."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.flows.program import assay
 from tests.flows.small_study import SmallStudy
-
-PROJECT = Path(__file__).parents[2]
-
-
-def assay(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments],
-        env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
-        capture_output=True,
-        text=True,
-    )
 
 
 def test_a_study_that_is_up_to_date_needs_no_server(study: SmallStudy):

@@ -15,7 +15,7 @@ def draws(**means: float) -> dict[str, np.ndarray]:
 
 def test_the_interval_is_central():
     found = interval(np.arange(1001.0), 0.9)
-    assert (found.low, found.value, found.high) == (50, 500, 950)
+    assert (found.low, found.value, found.high) == pytest.approx((50, 500, 950))
 
 
 def test_what_all_share_does_not_hide_a_winner():

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tasks import layout
 from tasks.atomic import write_json
+from tasks.benchmarks.choice_metrics import ACCURACY, CORRECT_CHOICE_LOG_LIKELIHOOD, MARGIN
 from tasks.documents import DOCUMENT_SCHEMA, REMOVED_SCHEMA, write_shards
 from tasks.evaluation_table import BITS_PER_BYTE, EVALUATION_SCHEMA, HELDOUT
 from tasks.fit import fit
@@ -87,11 +88,8 @@ def write_study(diverged: str = "raw-natural/300k-3x-seed2") -> Study:
 
 
 def _write_corpora(chance: random.Random) -> None:
-    pool = [_document(chance, number, source) for number, source in enumerate(SOURCES, 1) for _ in range(24)]
-    pool = [{**row, "id": f"{row['source']}/{number:04d}"} for number, row in enumerate(pool)]
-    pool = _write_corpus(
-        "pool", pool, {"heldout": [("held out", None, None)], "near-heldout": [("near a held-out document", 0.91, 0.7)]}, chance, 0.04
-    )
+    pool = [_document(chance, number, source) for number, source in enumerate([*SOURCES] * 24)]
+    pool = _write_corpus("pool", pool, STEPS["pool"], chance, 0.04)
     _write_corpus("raw", pool, {}, chance, 0)
     clean = _write_corpus("clean", pool, STEPS["clean"], chance, 0.09)
     _write_corpus("quality", clean, STEPS["quality"], chance, 0.45)
@@ -119,29 +117,21 @@ def _write_corpus(name: str, rows: list[dict], steps: dict[str, list], chance: r
 def _document(chance: random.Random, number: int, source: str) -> dict:
     domain = SOURCES[source]
     text = "\n\n".join([TEXTS[domain]] * chance.randint(1, 6)) + f"\n\n({source} {chance.randint(1, 9999)})"
-    return {
-        "id": f"{source}/{number}",
-        "text": text,
-        "source": source,
-        "domain": domain,
-        "url": None,
-        "date": None,
-        "license": LICENSES.get(source),
-        "lang": "en",
-    }
+    return {"id": f"{source}/{number}", "text": text, "source": source, "domain": domain, "license": LICENSES.get(source)}
 
 
 def _write_tokens() -> None:
-    for recipe, share in {"raw": 1.0, "clean": 0.71, "quality": 0.38}.items():
+    for recipe in SHARES:
         domains = {
-            domain: DomainTokens(
-                documents=int(9_000 * share), tokens=int((1 + i) * 700_000 * share), bytes=int((1 + i) * 2_100_000 * share), md5="0" * 32
-            )
-            for i, domain in enumerate(sorted(TEXTS))
+            domain: DomainTokens(documents=tokens // 220, tokens=tokens, bytes=3 * tokens, md5="0" * 32)
+            for domain, tokens in _tokens_by_domain(recipe).items()
         }
-        write_json(
-            layout.TOKENS / recipe / "manifest.json", TokensManifest(vocab_size=2048, dtype="uint16", end_of_text_id=0, domains=domains).model_dump()
-        )
+        manifest = TokensManifest(vocab_size=2048, dtype="uint16", end_of_text_id=0, domains=domains)
+        write_json(layout.TOKENS / recipe / "manifest.json", manifest.model_dump())
+
+
+def _tokens_by_domain(recipe: str) -> dict[str, int]:
+    return {domain: int(rank * 700_000 * SHARES[recipe]) for rank, domain in enumerate(sorted(TEXTS), start=1)}
 
 
 def _loss(mixture: str, num_params: float, tokens: float) -> float:
@@ -167,7 +157,7 @@ def _write_runs(chance: random.Random, diverged: str) -> dict[tuple[str, str], t
 def _result(mixture: str, run: str, size: str, seed: int, num_params: int, ratio: int, diverged: bool) -> RunResult:
     tokens = ratio * num_params
     recipe, weighting = mixture.split("-")
-    unique = {domain: int((1 + i) * 700_000 * SHARES[recipe]) for i, domain in enumerate(sorted(TEXTS))}
+    unique = _tokens_by_domain(recipe)
     weights = {d: 1 / len(TEXTS) if weighting == "uniform" else n / sum(unique.values()) for d, n in unique.items()}
     return RunResult(
         run_key=hashlib.sha256(f"{mixture}{run}".encode()).hexdigest()[:16],
@@ -216,7 +206,7 @@ def _write_evaluations(chance: random.Random, losses: dict) -> None:
                 rows.append({**known, "benchmark": HELDOUT + domain, "metric": BITS_PER_BYTE, "value": value, "stderr": 0.02, "count": 60})
             for benchmark in ("definition-choice", "title-choice"):
                 accuracy = 0.25 + max(0, 3.4 - loss) * 0.2 + chance.gauss(0, 0.03)
-                for metric, value, stderr in (("accuracy", accuracy, 0.043), ("correct_choice_log_likelihood", -30 - 4 * loss, 1.1)):
+                for metric, value, stderr in ((ACCURACY, accuracy, 0.043), (CORRECT_CHOICE_LOG_LIKELIHOOD, -0.8 * loss, 0.04), (MARGIN, -0.1, 0.02)):
                     rows.append({**known, "benchmark": benchmark, "metric": metric, "value": value, "stderr": stderr, "count": 100})
         layout.EVALUATIONS.mkdir(parents=True, exist_ok=True)
         pl.from_arrow(pa.Table.from_pylist(rows, EVALUATION_SCHEMA)).write_parquet(layout.EVALUATIONS / f"{mixture}.parquet")  # pyright: ignore

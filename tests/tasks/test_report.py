@@ -128,11 +128,23 @@ def test_figures_are_text_in_the_colours_of_the_scheme(written):
     assert "quality-uniform: predicted" in parsed.words("title")
 
 
+def written_files() -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(layout.REPORT.rglob("*")) if path.is_file()}
+
+
 def test_same_study_same_bytes(folder):
-    first = {path: path.read_bytes() for path in sorted(layout.REPORT.rglob("*")) if path.is_file()}
+    first = written_files()
     assert len(first) == 10
     report(report_study.study())
-    assert {path: path.read_bytes() for path in sorted(layout.REPORT.rglob("*")) if path.is_file()} == first
+    assert written_files() == first
+
+
+@pytest.mark.slow
+def test_same_bytes_in_another_process(folder):
+    first = written_files()
+    code = "from tasks.report import report; from tests.tasks.report_study import study; report(study())"
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONHASHSEED": "7"}, check=True)
+    assert written_files() == first
 
 
 def test_text_is_never_markup(folder):
@@ -210,7 +222,7 @@ def test_plots_hold_what_the_stages_wrote(folder):
     (weights,) = [row for row in plot("tokens_by_domain") if (row["mixture"], row["domain"]) == ("quality-uniform", "legal")]
     assert float(weights["weight"]) == pytest.approx(1 / 7)
     assert float(weights["target_tokens"]) == pytest.approx(200e6 / 7)
-    assert {row["chance"] for row in plot("benchmarks") if row["metric"] == "accuracy"} == {"0.25"}
+    assert {(row["metric"] == "accuracy", row["chance"]) for row in plot("benchmarks")} == {(True, "0.25"), (False, "")}
 
 
 def test_what_lies_beside_the_study_is_left_out(folder):

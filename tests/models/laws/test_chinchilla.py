@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.laws.chinchilla import Chinchilla
-from models.laws.core import Law, Problem, fit
+from models.laws.core import Problem, fit
+from models.laws.law import Law
 
 
 def data(rows: int = 150, noise: float = 0.0, seed: int = 0, truth=(1.7, 400.0, 1200.0, 0.34, 0.36)) -> tuple[dict[str, np.ndarray], np.ndarray]:

@@ -50,7 +50,8 @@ def test_identical_mixtures_cannot_be_told_apart():
 
 def test_a_clear_winner_is_found():
     truth = random_truth(np.random.default_rng(2), 3, spread=0.0)
-    better = Truth(*(getattr(truth, term) * np.array([1.0, 0.85, 1.0]) for term in ("E_m", "A_m", "B_m")), truth.alpha_m, truth.beta_m)
+    factor = np.array([1.0, 0.85, 1.0])
+    better = Truth(truth.E_m * factor, truth.A_m * factor, truth.B_m * factor, truth.alpha_m, truth.beta_m)
     ranking = rank({str(m): column for m, column in enumerate(draws(simulated_runs(np.random.default_rng(3), better)).T)}, 0.9)
     assert ranking.is_sure and ranking.first == "1"
 
@@ -78,7 +79,7 @@ def test_one_wild_run_counts_little():
 
 @pytest.mark.slow
 def test_intervals_cover_what_they_say():
-    """30 studies of 3 mixtures at the default design, their truth not drawn from the priors. A correct 90% interval covers 27 +- 1.6 of 30 independent levels."""
+    """30 studies of 3 mixtures at the default design, their truth not drawn from the priors. A correct interval covers 27 +- 1.6 of 30 levels."""
     levels, differences = [], []
     for replicate in range(30):
         random = np.random.default_rng([11, replicate])

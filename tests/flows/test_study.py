@@ -1,0 +1,81 @@
+"""`assay run`: the graph through Prefect, with a server of its own for the length of the run."""
+
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.flows.program import COMMAND, assay, environment, processes_of
+from tests.flows.small_study import SmallStudy
+
+pytestmark = pytest.mark.slow
+
+
+def recorded(table: str) -> list[tuple[str, str]]:
+    """Names and states of Prefect's runs, as its database holds them when the server is gone."""
+    with sqlite3.connect(".assay/prefect/prefect.db") as database:
+        return database.execute(f"select name, state_name from {table}").fetchall()
+
+
+def test_runs_fails_and_goes_on(study: SmallStudy):
+    study.write_stages({"left": 0.0, "right": 0.0}, all={"cmd": "echo 'assay: weights sum to 2: make them sum to 1' >&2; exit 2"})
+    done = assay("run", "--retries", "3")
+    assert done.returncode == 2
+    # the end of standard error: one sentence, and no traceback before it; no retry of what only a person can mend
+    assert done.stderr.splitlines()[-1] == "assay: weights sum to 2: make them sum to 1" and "Traceback" not in done.stderr
+    assert "Retry" not in done.stderr
+    assert sorted(study.ran()) == ["alone", "each@left", "each@right", "first"]
+    assert ("all", "Refused") in recorded("task_run") and "last" not in dict(recorded("task_run"))
+
+    study.write_stages({"left": 0.0, "right": 0.0})
+    done = assay("run")
+    assert done.returncode == 0, done.stderr
+    assert study.ran() == ["all", "last"]
+    assert "up to date" in study.dvc("status")
+    runs = recorded("task_run")
+    assert runs.count(("first", "Up to date")) == 1 and ("last", "Completed") in runs
+    assert [state for _, state in recorded("flow_run")] == ["Failed", "Completed"]
+    assert not processes_of(study.folder)
+
+
+def test_retries_what_may_heal(study: SmallStudy):
+    flaky = "test -e tried && python work.py alone 0 data/alone || { touch tried; exit 1; }"
+    study.write_stages({"left": 0.0}, alone={"cmd": flaky})
+    done = assay("run", "--retries", "1")
+    assert done.returncode == 0 and "alone" in study.ran(), done.stderr
+
+
+def test_two_runs_at_once_run_every_stage_once(study: SmallStudy):
+    study.write_stages({"left": 2.0, "right": 2.0})
+    runs = [subprocess.Popen([*COMMAND, "run"], env=environment(), stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for run in runs:
+        assert run.communicate()[1] is not None and run.returncode == 0
+    assert sorted(study.ran()) == ["all", "alone", "each@left", "each@right", "first", "last"]
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_ended_run_leaves_no_process_and_the_next_one_goes_on(study: SmallStudy, ended_by: signal.Signals):
+    study.write_stages({"left": 0.0, "right": 0.0}, all={"cmd": "setsid sleep 300 & touch begun; sleep 300"})
+    run = subprocess.Popen([*COMMAND, "run"], env=environment(), stderr=subprocess.PIPE, text=True)
+    wait_for(Path("begun").exists)
+    run.send_signal(ended_by)
+    run.communicate(timeout=60)
+    assert run.returncode != 0
+    wait_for(lambda: not processes_of(study.folder))
+    if ended_by is signal.SIGINT:
+        assert ("all", "Cancelled") in recorded("task_run") and [state for _, state in recorded("flow_run")] == ["Cancelled"]
+
+    study.ran()
+    study.write_stages({"left": 0.0, "right": 0.0})
+    assert assay("run").returncode == 0
+    assert study.ran() == ["all", "last"]
+
+
+def wait_for(condition, seconds: float = 90.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

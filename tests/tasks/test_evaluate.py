@@ -1,0 +1,110 @@
+import shutil
+import socket
+
+import pyarrow.parquet as pq
+import pytest
+
+from models.frozen import StudyError
+from tasks import layout
+from tasks.evaluate import evaluate
+from tasks.evaluation_table import EVALUATION_SCHEMA
+from tasks.study import load_study
+from tests.tasks import evaluation_study
+from tests.tasks.evaluation_study import MIXTURE
+
+TABLE = layout.EVALUATIONS / f"{MIXTURE}.parquet"
+LM_METRICS = {"accuracy", "correct_choice_log_likelihood", "correct_choice_probability", "margin"}
+MUTUAL_INFORMATION = {"normalized_accuracy", "mutual_information_accuracy", "mutual_information_probability"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two completed runs and a diverged one, which has no model."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        evaluation_study.write_heldout()
+        for seed in (1, 2):
+            evaluation_study.export(evaluation_study.write_run(seed) / "model", seed)
+        evaluation_study.write_run(3, status="diverged")
+    return folder
+
+
+@pytest.fixture
+def study(study_folder, trained):
+    """In this process, unless a test runs the stage's command."""
+    shutil.copytree(trained, study_folder, dirs_exist_ok=True)
+    parameters = study_folder / "params.yaml"
+    parameters.write_text(parameters.read_text().replace("hardware:\n", "hardware:\n  workers: 1\n"))
+    return load_study(parameters)
+
+
+def test_one_row_is_one_metric_of_one_run_on_one_benchmark(study):
+    record = evaluate(study, MIXTURE)
+    table = pq.read_table(TABLE)
+    assert table.schema.equals(EVALUATION_SCHEMA)
+    rows = table.to_pylist()
+    assert (record.runs, record.rows) == (2, len(rows))
+    keys = [(row["run"], row["benchmark"], row["metric"]) for row in rows]
+    assert len(set(keys)) == len(keys)
+    expected = {(f"heldout/{domain}", "bits_per_byte") for domain in ("code", "dictionary", "encyclopedia")}
+    expected |= {("title-choice", metric) for metric in LM_METRICS}
+    expected |= {("definition-choice", metric) for metric in LM_METRICS | MUTUAL_INFORMATION}
+    for seed in (1, 2):  # and not the diverged one
+        assert {key[1:] for key in keys if key[0] == f"30k-1x-seed{seed}"} == expected
+    assert {row["run"] for row in rows} == {"30k-1x-seed1", "30k-1x-seed2"}
+    assert all(row["value"] is not None and row["stderr"] is not None and row["count"] > 0 for row in rows)
+    assert {row["tokens"] for row in rows} == {29_000}
+
+
+def test_runs_differ_in_values_and_share_versions(study):
+    evaluate(study, MIXTURE)
+    rows = pq.read_table(TABLE).to_pylist()
+    first, second = ([row for row in rows if row["seed"] == seed] for seed in (1, 2))
+    assert [row["version"] for row in first] == [row["version"] for row in second]
+    assert len({row["version"] for row in first}) == len(first)
+    assert all(one["value"] != other["value"] for one, other in zip(first, second, strict=True) if one["metric"] == "bits_per_byte")
+
+
+def test_the_same_study_gives_the_same_bytes_with_no_network(study, monkeypatch):
+    def refuse(self, address):
+        raise AssertionError(f"the network was asked for {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    evaluate(study, MIXTURE)
+    first = TABLE.read_bytes()
+    shutil.rmtree(layout.LOCAL)
+    evaluate(study, MIXTURE)
+    assert TABLE.read_bytes() == first
+
+
+@pytest.mark.slow
+def test_the_number_of_workers_changes_nothing(study, study_folder, run_stage):
+    evaluate(study, MIXTURE)
+    alone = TABLE.read_bytes()
+    parameters = study_folder / "params.yaml"
+    parameters.write_text(parameters.read_text().replace("workers: 1\n", "workers: 2\n"))
+    done = run_stage(study_folder, "evaluate", MIXTURE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert TABLE.read_bytes() == alone
+
+
+def test_a_missing_model_is_one_sentence_and_leaves_the_last_table(study):
+    evaluate(study, MIXTURE)
+    before = TABLE.read_bytes()
+    shutil.rmtree(layout.RUNS / MIXTURE / "30k-1x-seed2" / "model")
+    with pytest.raises(StudyError, match=r"Run 30k-1x-seed2 is completed, but results/runs/.*/model holds no model: `dvc repro"):
+        evaluate(study, MIXTURE)
+    assert TABLE.read_bytes() == before
+
+
+def test_no_runs_are_one_sentence(study):
+    with pytest.raises(StudyError, match="There are no runs in results/runs/nothing: run `dvc repro pretrain@nothing` first"):
+        evaluate(study, "nothing")
+
+
+def test_a_mixture_whose_runs_all_diverged_has_an_empty_table(study):
+    for seed in (1, 2):
+        shutil.rmtree(layout.RUNS / MIXTURE / f"30k-1x-seed{seed}")
+    assert evaluate(study, MIXTURE).rows == 0
+    assert pq.read_table(TABLE).schema.equals(EVALUATION_SCHEMA)
