@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from filelock import FileLock
 
 from flows import services
-from flows.environment import HOST, MLFLOW_HOME, port
+from flows.environment import HOST, port
 from flows.services import RunningService, Service
 from models.frozen import StudyError
-from tasks.layout import REPORT
+from tasks.layout import MLFLOW, REPORT
 
 POOL = "assay"
 ORDER = ("prefect", "mlflow", "report", "worker")  # as they are started; they end the other way round
@@ -24,9 +24,16 @@ def prefect_server(on_port: int) -> Service:
 
 
 def mlflow_server(on_port: int) -> Service:
-    home = MLFLOW_HOME.resolve()
+    home = MLFLOW.resolve()
     home.mkdir(parents=True, exist_ok=True)
-    stores = ("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(home / "artifacts"))
+    # Artifacts by path and not through the server: a `dvc repro` that writes the same files without it finds them where they are.
+    stores = (
+        "--backend-store-uri",
+        f"sqlite:///{home / 'mlflow.db'}",
+        "--no-serve-artifacts",
+        "--default-artifact-root",
+        (home / "artifacts").as_uri(),
+    )
     command = (sys.executable, "-m", "mlflow", "server", *stores, "--host", HOST, "--port", str(on_port), "--workers", "1")
     return Service(name="mlflow", title="MLflow's server", command=command, port=on_port, port_variable="ASSAY_MLFLOW_PORT", health="/health")
 

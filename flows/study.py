@@ -8,6 +8,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
 from filelock import FileLock, Timeout
 from prefect import flow, get_run_logger, task
@@ -28,6 +30,10 @@ from flows.execution import Driver, Progress, StageState, execute, run_stage
 from flows.graph import StudyGraph
 from models.frozen import StudyError
 from tasks.layout import LOCAL
+from tasks.study import load_study
+
+if TYPE_CHECKING:
+    from tasks.tracking import Record
 
 RETRY_SECONDS = 10
 RECORD_SECONDS = 10.0
@@ -85,7 +91,13 @@ def wait_for_other_runs(lock: FileLock) -> None:
 
 def bring_up_to_date(cores: int, retries: int) -> State:
     graph, commands = StudyGraph(), Commands()
-    progress = execute(graph, PrefectDriver(graph, commands, retries), commands, cores)
+    driver = PrefectDriver(graph, commands, retries)
+    try:
+        progress = execute(graph, driver, commands, cores)
+    except BaseException:
+        driver.close_record("KILLED")
+        raise
+    driver.close_record("FAILED" if any(its.state.bad for its in progress.values()) else "FINISHED")
     if bad := [its.sentence for its in progress.values() if its.state.bad]:
         rest = f" ({len(bad) - 1} more failed: see the stages)" if len(bad) > 1 else ""
         return Failed(message=f"{bad[0]}{rest}")
@@ -101,21 +113,32 @@ class PrefectDriver(Driver):
         self._graph, self._commands, self._retries = graph, commands, retries
         self._futures: dict[str, PrefectFuture] = {}
         self._table = StageTable()
-        self._environment = {"ASSAY_FLOW_RUN_ID": str(flow_run.id)}
 
     def start(self, address: str, on_end: Callable[[Progress], None]) -> None:
+        environment = {"ASSAY_FLOW_RUN_ID": str(flow_run.id), "ASSAY_PARENT_RUN_ID": self._record.parent_run_id}
         broken_off = f"Stage {address} broke off in Prefect or in Assay itself: see the log of its task run."
         last = [Progress(state=StageState.FAILED, sentence=broken_off)]
 
         def body() -> State:
             logger = get_run_logger()
-            last[0] = run_stage(self._graph, address, self._commands, logger.info, self._environment)
+            last[0] = run_stage(self._graph, address, self._commands, logger.info, environment)
             return as_state(last[0])
 
         self._submit(address, body, retries=self._retries).add_done_callback(lambda _: on_end(last[0]))
 
     def skip(self, address: str) -> None:
         self._submit(address, lambda: Completed(name="Up to date", message="DVC finds nothing changed."))
+
+    @cached_property
+    def _record(self) -> "Record":
+        """This execution in MLflow, from its first stage on: a run that finds all up to date leaves no trace there."""
+        from tasks.tracking import Record  # MLflow takes seconds to import
+
+        return Record(load_study(), str(flow_run.id))
+
+    def close_record(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
+        if "_record" in vars(self):
+            self._record.close(status)
 
     def show(self, progress: Mapping[str, Progress]) -> None:
         self._table.show(progress)

@@ -1,6 +1,12 @@
 """What every configuration and record here is: frozen, complete, and without unknown keys. And the one error for people."""
 
-from pydantic import BaseModel, ConfigDict
+import difflib
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)]  # of sources, domains, recipes, mixtures: they name files and stages
 
 
 class Frozen(BaseModel):
@@ -14,3 +20,9 @@ class StudyError(Exception):
 
     `tasks/stage.py` prints it without a traceback and exits with 2.
     """
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """` (did you mean '...'?)` with the known name that is most like `name`; empty when none is like it."""
+    close = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.5)
+    return f" (did you mean '{close[0]}'?)" if close else ""

@@ -4,13 +4,12 @@ A size is named after its parameters *without* embeddings, which the vocabulary 
 parameters, embeddings once; a result states both.
 """
 
-import difflib
 from itertools import product
 from typing import Annotated, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from models.frozen import Frozen
+from models.frozen import Frozen, nearest
 
 
 class ModelShape(Frozen):
@@ -108,9 +107,7 @@ class Ladder(Frozen):
     def _sizes_exist_in_order(self) -> Self:
         for size in self.sizes:
             if size not in PRESETS:
-                close = difflib.get_close_matches(size.lower(), PRESETS, n=1, cutoff=0.3)
-                meant = f" (did you mean '{close[0]}'?)" if close else ""
-                raise ValueError(f"size '{size}' is not known{meant}; known are {', '.join(PRESETS)}")
+                raise ValueError(f"size '{size}' is not known{nearest(size, PRESETS)}; known are {', '.join(PRESETS)}")
         order = sorted(set(self.sizes), key=list(PRESETS).index)
         if list(self.sizes) != order:
             raise ValueError(f"sizes must be named once, smallest first: {', '.join(order)}")

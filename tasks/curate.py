@@ -3,14 +3,10 @@
 The output is cut into shards anew: its bytes depend on the documents and their order alone, not on the input's shards or the workers.
 """
 
-import multiprocessing
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import repeat
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +17,7 @@ from models.frozen import Frozen, StudyError
 from tasks import layout
 from tasks.atomic import replace_directory, write_json
 from tasks.documents import REMOVED_SCHEMA, shard_paths, write_shards
+from tasks.processes import processes
 from tasks.stage import main
 from tasks.steps.base import BatchStep, StepConfig, StepContext, StepOutcome
 from tasks.steps.funnel import FunnelRow
@@ -87,24 +84,6 @@ def working_directory(recipe: str) -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path)
-
-
-@contextmanager
-def processes(workers: int | None, num_shards: int) -> Iterator[Callable[..., list]]:
-    """Gives `run_all(function, constant, *sequences)`, which calls the function in as many processes as there is work for."""
-    workers = min(workers or os.cpu_count() or 1, num_shards)
-    if workers == 1:
-        yield lambda function, constant, *sequences: list(map(function, repeat(constant), *sequences))
-        return
-    spawn = multiprocessing.get_context("spawn")  # a fork would copy the locks of Arrow's and Polars' threads as they are
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=use_one_thread) as pool:
-        yield lambda function, constant, *sequences: list(pool.map(function, repeat(constant), *sequences))
-
-
-def use_one_thread() -> None:
-    """In a worker: the cores are taken by the other workers."""
-    os.environ["POLARS_MAX_THREADS"] = "1"  # read when Polars is imported
-    pa.set_cpu_count(1)
 
 
 def refuse_ruin(study: Study, name: str, funnel: list[FunnelRow]) -> None:

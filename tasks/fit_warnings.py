@@ -36,7 +36,7 @@ def _about_back_test(tested: BackTest | None) -> Iterator[str]:
 def _about_repetition(it: FittedStudy) -> Iterator[str]:
     repeated = {}
     for result in (run.result for run in it.used):
-        epochs, domain = max((epochs, domain) for domain, epochs in result.target_epochs_by_domain.items())
+        epochs, domain = max((epochs, domain) for domain, epochs in result.epochs_by_domain_at(it.study.target.tokens).items())
         if epochs > EPOCHS_WITHOUT_LOSS:
             repeated[result.mixture] = f"{result.mixture} ({domain} {epochs:.0f} times)"
     if repeated:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from models.frozen import Frozen, StudyError
+from models.frozen import Frozen, StudyError, nearest
 from tasks import layout
 from tasks.atomic import replace_directory
 from tasks.documents import DOCUMENT_SCHEMA, write_shards
@@ -14,7 +14,7 @@ from tasks.sources.config import ArchiveSource, CommonCrawlSource, HuggingFaceSo
 from tasks.sources.raw import RawDocument
 from tasks.sources.sampling import HashSample
 from tasks.stage import main
-from tasks.study import Study, nearest
+from tasks.study import Study
 
 BATCH_ROWS = 4096  # in memory on their way to the shards, ...
 BATCH_CHARACTERS = 4 << 20  # ... fewer when their text is so long

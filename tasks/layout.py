@@ -15,6 +15,7 @@ REPORT = Path("report")  # index.html, plots/*.csv
 
 LOCAL = Path(".assay")  # never in DVC: partial work that survives a kill, caches, the embedded servers' state
 ARCHIVES = LOCAL / "archives"  # fetched archives by sha256
+MLFLOW = LOCAL / "mlflow"  # the embedded record of runs: SQLite and artifacts
 RUN_DIRECTORIES = LOCAL / "runs"  # <run key>/: checkpoints, metrics, result
 
 POOL = "pool"  # the name of the zeroth corpus: all sources, without the held-out documents and their near-duplicates

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from models.frozen import StudyError
+from models.frozen import StudyError, nearest
 from models.ladder import LadderRun, num_params, num_params_non_embedding
 from models.token_stream import TokenStream, natural_weights
 from models.training_plan import Hardware, TrainingPlan
@@ -24,7 +24,7 @@ from tasks import layout
 from tasks.atomic import replace_directory, write_json
 from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult, RunSpec, code_md5
 from tasks.stage import main
-from tasks.study import Study, nearest
+from tasks.study import Study
 from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
 
 LAUNCHES = layout.LOCAL / "launches"  # <mixture>.json, <mixture>.log
@@ -262,7 +262,6 @@ def result_of(run: PlannedRun, study: Study, mixture: str) -> RunResult:
         tokens_by_domain=run.stream.tokens_by_domain(sequences),
         unique_tokens_by_domain=unique,
         epochs_by_domain=run.stream.epochs_by_domain(sequences),
-        target_epochs_by_domain={domain: weight * study.target.tokens / unique[domain] for domain, weight in spec.weights_by_domain.items()},
     )
 
 

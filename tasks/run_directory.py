@@ -136,4 +136,7 @@ class RunResult(Frozen):
     tokens_by_domain: dict[str, int]  # read in training
     unique_tokens_by_domain: dict[str, int]  # in the corpus
     epochs_by_domain: dict[str, float]
-    target_epochs_by_domain: dict[str, float]  # what the same weights would mean at the study's target
+
+    def epochs_by_domain_at(self, tokens: float) -> dict[str, float]:
+        """How often the same weights would read each domain in a run of `tokens`, such as the target's."""
+        return {domain: weight * tokens / self.unique_tokens_by_domain[domain] for domain, weight in self.weights_by_domain.items()}

@@ -1,6 +1,5 @@
 """The study: `params.yaml` as frozen models. Its vocabulary is here; each part's fields are beside the code that they configure."""
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -8,41 +7,42 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from models.frozen import Frozen, StudyError
+from models.frozen import Frozen, Name, StudyError, nearest
 from models.ladder import Ladder
 from models.training_plan import Hardware, TrainingConfig
 from tasks import layout
 from tasks.benchmarks.config import EvaluationConfig
-from tasks.sources.config import LocalSource, Name, Source
+from tasks.sources.config import LocalSource, Source
 from tasks.steps.config import Step
 
 
 class Heldout(Frozen):
     """Documents that are split off by a hash of their text before any recipe, the same for all."""
 
-    share: float = Field(0.02, gt=0, lt=0.5, description="of each domain's documents, before the cap")
-    max_bytes_per_domain: PositiveInt = Field(65_536, description="UTF-8 bytes of held-out text per domain, at most")
+    share: float = Field(default=0.02, gt=0, lt=0.5, description="of each domain's documents, before the cap")
+    max_bytes_per_domain: PositiveInt = Field(default=65_536, description="UTF-8 bytes of held-out text per domain, at most")
     near_duplicate_similarity: float = Field(
-        0.7, gt=0, le=1, description="estimated Jaccard similarity of word 5-grams from which a training document is too near to a held-out one"
+        default=0.7,
+        gt=0,
+        le=1,
+        description="estimated Jaccard similarity of word 5-grams from which a document is too near to a held-out one",
     )
 
 
 class Recipe(Frozen):
     """An ordered list of curation steps over the pool, or over what another recipe leaves of it."""
 
-    base: Name = Field(layout.POOL, alias="from", description="`pool`, or the recipe whose corpus this one continues")
+    base: Name = Field(default=layout.POOL, alias="from", description="`pool`, or the recipe whose corpus this one continues")
     steps: tuple[Step, ...] = ()
-    may_empty: tuple[Name, ...] = Field(
-        (), description="domains of which the steps may leave nothing though a mixture uses them"
-    )
+    may_empty: tuple[Name, ...] = Field(default=(), description="domains of which the steps may leave nothing though a mixture uses them")
 
 
 class TokenizerConfig(Frozen):
     """Trained here (byte-level BPE on the pool), or any Hugging Face one by name or path."""
 
-    path: str | None = Field(None, description="name or path of a Hugging Face tokenizer; trained on the pool when absent")
-    vocab_size: PositiveInt = Field(2048, description="of a tokenizer trained here")
-    max_training_bytes: PositiveInt = Field(20_000_000, description="UTF-8 bytes of pool text that it is trained on, at most")
+    path: str | None = Field(default=None, description="name or path of a Hugging Face tokenizer; trained on the pool when absent")
+    vocab_size: PositiveInt = Field(default=2048, description="of a tokenizer trained here")
+    max_training_bytes: PositiveInt = Field(default=20_000_000, description="UTF-8 bytes of pool text that it is trained on, at most")
 
 
 class Mixture(Frozen):
@@ -50,7 +50,7 @@ class Mixture(Frozen):
 
     recipe: Name
     weights: dict[Name, float] | Literal["natural", "uniform"] = Field(description="by domain, of tokens; `natural` is the corpus' own shares")
-    max_epochs: PositiveFloat | None = Field(None, description="cap on how often any domain may be repeated in a run")
+    max_epochs: PositiveFloat | None = Field(default=None, description="cap on how often any domain may be repeated in a run")
 
     @model_validator(mode="after")
     def _weights_sum_to_one(self) -> Self:
@@ -67,8 +67,8 @@ class Target(Frozen):
 
     num_params: PositiveFloat
     tokens: PositiveFloat
-    domain_weights: dict[Name, float] | Literal["uniform"] = Field("uniform", description="the loss is the mean of bits per byte with these weights")
-    confidence: float = Field(0.9, gt=0.5, lt=1, description="of intervals, and the probability from which a winner is named")
+    domain_weights: dict[Name, float] | Literal["uniform"] = Field(default="uniform", description="of the loss, the mean of bits per byte")
+    confidence: float = Field(default=0.9, gt=0.5, lt=1, description="of intervals, and the probability from which a winner is named")
     bootstraps: PositiveInt = 200
 
 
@@ -77,7 +77,7 @@ class Study(Frozen):
 
     name: Name
     question: str
-    seed: int = Field(0, description="of splits, samples and bootstraps; the runs have seeds of their own in the ladder")
+    seed: int = Field(default=0, description="of splits, samples and bootstraps; the runs have seeds of their own in the ladder")
     sources: dict[Name, Source] = {}
     local_sources: dict[Name, LocalSource] = {}
     heldout: Heldout = Heldout()
@@ -154,11 +154,6 @@ def known(name: str, names: Any, where: str) -> None:
         raise ValueError(f"{where}: '{name}' is not known{nearest(name, names)}; known are {', '.join(sorted(names))}")
 
 
-def nearest(name: str, names: Any) -> str:
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f" (did you mean '{close[0]}'?)" if close else ""
-
-
 def load_study(path: Path | str = layout.PARAMS) -> Study:
     """Reads a parameter file.
 
@@ -190,7 +185,7 @@ def in_one_sentence(error: ValidationError) -> str:
     elif first["type"] == "missing":
         message = f"'{where}' is missing"
     elif first["type"] == "value_error":
-        message = ": ".join(part for part in (where, str(first["ctx"]["error"])) if part)
+        message = ": ".join(part for part in (where, first["msg"].removeprefix("Value error, ")) if part)
     else:
         message = f"'{where}' is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
     return message + (f" (and {len(more)} more)" if more else "") + "."

@@ -41,16 +41,16 @@ from mlflow.exceptions import MlflowException
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
-STORE = layout.LOCAL / "mlflow"  # the embedded default; `assay up` serves the same files
-OPEN_EXECUTION = STORE / "execution.json"
+OPEN_EXECUTION = layout.MLFLOW / "execution.json"
 BATCH = 1000  # metrics that one log_batch takes
 
 
 class Record:
     """A study's experiment, and in it the run of this execution."""
 
-    def __init__(self, study: Study):
+    def __init__(self, study: Study, flow_run_id: str | None = None):
         self.study = study
+        self.flow_run_id = flow_run_id or os.environ.get("ASSAY_FLOW_RUN_ID")
         self.uri = tracking_uri()
         self.children: dict[str, ChildRun] = {}
         with refusals_in_words(self.uri), FileLock(lock_path()):
@@ -70,12 +70,17 @@ class Record:
             found = self._find(f"attributes.run_id = '{read_json(OPEN_EXECUTION)['run_id']}' AND attributes.status = 'RUNNING'")
             if found:
                 return found.info.run_id
-        run = self.client.create_run(self.experiment_id, run_name=f"{self.study.name} study", tags=provenance() | {"assay.kind": "study"})
+        run = self.client.create_run(self.experiment_id, run_name=f"{self.study.name} study", tags=self._provenance() | {"assay.kind": "study"})
         write_json(OPEN_EXECUTION, {"run_id": run.info.run_id})
         self.client.log_text(run.info.run_id, layout.PARAMS.read_text(encoding="utf-8"), "params.yaml")
         if diff := git_diff():
             self.client.log_text(run.info.run_id, diff, "git.diff")
         return run.info.run_id
+
+    def _provenance(self) -> dict[str, str]:
+        """Where a run comes from, as tags. A clean checkout has no `git.dirty`."""
+        tags = {"git.commit": git_commit(), "git.dirty": "true" if git_diff() else None, "prefect.flow_run_id": self.flow_run_id}
+        return {name: value for name, value in tags.items() if value}
 
     def _find(self, condition: str) -> Run | None:
         return next(iter(self.client.search_runs([self.experiment_id], condition, max_results=1)), None)
@@ -92,7 +97,7 @@ class Record:
                 run_id = self.child(run_key)
                 if run_id is None:
                     tags = {"assay.kind": "run", "assay.run_key": run_key, "mlflow.parentRunId": self.parent_run_id, "mixture": mixture}
-                    run_id = self.client.create_run(self.experiment_id, run_name=f"{mixture} {name}", tags=provenance() | tags).info.run_id
+                    run_id = self.client.create_run(self.experiment_id, run_name=f"{mixture} {name}", tags=self._provenance() | tags).info.run_id
                     self._log_tokens(run_id, recipe)
                 self.children[run_key] = ChildRun(self.client, run_id)
             self.children[run_key].log_curve(rows)
@@ -207,29 +212,23 @@ def record_verdict(study: Study) -> None:
         record.close("FINISHED")
 
 
-def provenance() -> dict[str, str]:
-    """Where a run comes from, as tags. A clean checkout has no `git.dirty`."""
-    tags = {"git.commit": git_commit(), "git.dirty": "true" if git_diff() else None, "prefect.flow_run_id": os.environ.get("ASSAY_FLOW_RUN_ID")}
-    return {name: value for name, value in tags.items() if value}
-
-
 def log_metrics(client: MlflowClient, run_id: str, metrics: list[Metric]) -> None:
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
 
 
 def tracking_uri() -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{layout.MLFLOW / 'mlflow.db'}"
 
 
 def artifact_root() -> Path:
-    return (STORE / "artifacts").resolve()
+    return (layout.MLFLOW / "artifacts").resolve()
 
 
 def lock_path() -> Path:
     """Guards the creation of the embedded store, of experiments and of parents against a stage that runs at the same time."""
-    STORE.mkdir(parents=True, exist_ok=True)
-    return STORE / "lock"
+    layout.MLFLOW.mkdir(parents=True, exist_ok=True)
+    return layout.MLFLOW / "lock"
 
 
 @contextmanager
@@ -238,6 +237,6 @@ def refusals_in_words(uri: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         raise StudyError(
-            f"MLflow at {uri} refused: {str(error).splitlines()[0]} Start it (`assay up`), or unset MLFLOW_TRACKING_URI to record into {STORE}; "
-            "what was computed is kept."
+            f"MLflow at {uri} refused: {str(error).splitlines()[0]} Start it (`assay up`), or unset MLFLOW_TRACKING_URI "
+            f"to record into {layout.MLFLOW}; what was computed is kept."
         ) from error

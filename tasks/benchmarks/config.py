@@ -2,17 +2,17 @@
 
 from pydantic import Field, PositiveInt
 
-from models.frozen import Frozen
-from tasks.sources.config import Name
+from models.frozen import Frozen, Name
 
 
 class EvaluationConfig(Frozen):
     """What every run is asked after training."""
 
-    items_per_benchmark: PositiveInt = Field(100, description="items of each benchmark, at most")
-    batch_sequences: PositiveInt = Field(16, description="sequences per forward pass, at most (on a CPU few are fastest, on a GPU many)")
-    definition_domain: Name | None = Field("dictionary", description="of headword, blank line, definition: what definition-choice asks about")
-    title_domain: Name | None = Field("encyclopedia", description="of title, blank line, summary: what title-choice asks about")
+    items_per_benchmark: PositiveInt = Field(default=100, description="items of each benchmark, at most")
+    batch_sequences: PositiveInt = Field(default=16, description="sequences per forward pass, at most (on a CPU few are fastest, on a GPU many)")
+    definition_domain: Name | None = Field(default="dictionary", description="of headword, blank line, definition: what definition-choice asks about")
+    title_domain: Name | None = Field(default="encyclopedia", description="of title, blank line, summary: what title-choice asks about")
     lm_eval_tasks: tuple[str, ...] = Field(
-        (), description="further tasks of lm-eval: by name (their data come from the hub, where there is a network) or by the path of a YAML file"
+        default=(),
+        description="further tasks of lm-eval: by name (their data come from the hub, where there is a network) or by the path of a YAML file",
     )

@@ -13,12 +13,11 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
 
-from models.frozen import StudyError
+from models.frozen import StudyError, nearest
 from tasks.benchmarks.choice_metrics import ACCURACY, MUTUAL_INFORMATION_ACCURACY, NORMALIZED_ACCURACY, averages, choice_metrics
 from tasks.benchmarks.counting_backend import CountingHFLM
 from tasks.benchmarks.estimate import Estimate
 from tasks.benchmarks.version import version_of
-from tasks.study import nearest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -160,6 +160,7 @@ def tokens_by_domain(evidence: Evidence) -> pl.DataFrame:
     first: dict[str, RunResult] = {}
     for run in largest_runs(evidence.runs):
         first.setdefault(run.mixture, run)  # seeds differ in order, not in amounts
+    target_tokens = evidence.study.target.tokens
     rows = [
         (
             mixture,
@@ -168,8 +169,8 @@ def tokens_by_domain(evidence: Evidence) -> pl.DataFrame:
             run.unique_tokens_by_domain.get(domain),
             run.tokens_by_domain.get(domain),
             run.epochs_by_domain.get(domain),
-            evidence.verdict.target_tokens * run.weights_by_domain[domain],
-            run.target_epochs_by_domain.get(domain),
+            target_tokens * run.weights_by_domain[domain],
+            run.epochs_by_domain_at(target_tokens)[domain],
         )
         for mixture, run in first.items()
         for domain in sorted(run.weights_by_domain)

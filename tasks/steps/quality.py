@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, PositiveInt, model_validator
 
+from models.frozen import Name
 from models.quality_classifier import ClassifierConfig, ClassifierReport, fit, score
 from tasks.documents import REMOVED_SCHEMA
-from tasks.sources.config import Name
 from tasks.steps.base import CorpusStep, StepContext, StepOutcome, draw_keys, set_column
 
 if TYPE_CHECKING:

@@ -90,7 +90,6 @@ def write_run(seed: int, status: str = "completed") -> Path:
         "tokens_by_domain": {"code": 29_000},
         "unique_tokens_by_domain": {"code": 30_000},
         "epochs_by_domain": {"code": 1.0},
-        "target_epochs_by_domain": {"code": 1.0},
     }
     directory = layout.RUNS / MIXTURE / f"30k-1x-seed{seed}"
     directory.mkdir(parents=True)

@@ -77,7 +77,6 @@ def write_runs(
                 "tokens_by_domain": {"code": tokens // 2, "legal": tokens // 2},
                 "unique_tokens_by_domain": {"code": 10**9, "legal": 10**9},
                 "epochs_by_domain": {"code": 0.1, "legal": 0.1},
-                "target_epochs_by_domain": {"code": 0.1, "legal": 0.1},
             }
             changed = change_result(result)
             if changed is not None:

@@ -181,7 +181,6 @@ def _result(mixture: str, run: str, size: str, seed: int, num_params: int, ratio
         tokens_by_domain={d: int(w * tokens) for d, w in weights.items()},
         unique_tokens_by_domain=unique,
         epochs_by_domain={d: w * tokens / unique[d] for d, w in weights.items()},
-        target_epochs_by_domain={d: w * TARGET[1] / unique[d] for d, w in weights.items()},
     )
 
 

@@ -118,10 +118,11 @@ def test_one_seed_leaves_the_noise_unmeasured():
 
 def test_repetition_at_the_target_is_warned_of():
     chosen = study(mixtures=("raw", "clean"), bootstraps=20)
+    scarce = {"code": round(chosen.target.tokens / 60), "legal": round(chosen.target.tokens / 4)}  # half of the weight each
     write_runs(
         chosen,
         {"raw": 1.1, "clean": 1.0},
-        lambda row: {**row, "target_epochs_by_domain": {"code": 30.0, "legal": 2.0}} if row["mixture"] == "clean" else row,
+        lambda row: {**row, "unique_tokens_by_domain": scarce} if row["mixture"] == "clean" else row,
     )
     warnings = fit(chosen).warnings
     assert any("clean (code 30 times)" in warning for warning in warnings)

@@ -10,8 +10,9 @@ import pytest
 from models.frozen import StudyError
 from tasks import layout
 from tasks.sources import archive, package_index
-from tasks.sources.archive import fetch_archive, read_member
+from tasks.sources.archive_members import read_member
 from tasks.sources.config import ArchiveSource
+from tasks.sources.package_index import fetch_archive
 from tests.tasks.local_package_index import LocalPackageIndex
 from tests.tasks.source_study import cached_archive
 

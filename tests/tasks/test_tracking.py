@@ -38,7 +38,6 @@ RESULT = RunResult(
     tokens_by_domain={"code": 750, "legal": 2250},
     unique_tokens_by_domain={"code": 7500, "legal": 2250},
     epochs_by_domain={"code": 0.1, "legal": 1.0},
-    target_epochs_by_domain={"code": 10, "legal": 100},
 )
 CURVE = [{"step": s, "tokens": 1000 * s, "train_loss": 7.0 - s, "gradient_norm": 1.0, "learning_rate": 0.01} for s in (1, 2, 3)]
 VERDICT = Verdict(
@@ -101,6 +100,7 @@ def test_an_execution_from_its_first_run_to_its_verdict(study):
     assert run.data.metrics["bits_per_byte/code"] == 2.5
     assert run.data.metrics["title-choice/accuracy"] == 0.25
     assert "title-choice/margin" not in run.data.metrics
+    assert run.inputs
     assert [(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs] == [("data/tokens/raw", "abc")]
 
     parent = client.get_run(parent_run_id)
