@@ -77,7 +77,7 @@ def start_ranks() -> None:
     local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_SIZE"])
     if ACCELERATOR.device_name() == "cpu":
         if "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // local_size))
+            torch.set_num_threads(max(1, torch.get_num_threads() // local_size))
         deepspeed.ops.__compatible_ops__ = {}  # type: ignore[attr-defined] # else a shared-memory kernel would be built at the first start
     elif local_size > ACCELERATOR.device_count():
         raise SystemExit(f"hardware.ranks is {local_size}, but this host has {ACCELERATOR.device_count()} GPUs: lower it.")

@@ -105,7 +105,8 @@ def files_of(directory: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_a_mixture_is_trained_recorded_and_not_trained_again(study, capfd):
+def test_a_mixture_is_trained_recorded_and_not_trained_again(study, capfd, monkeypatch):
+    monkeypatch.setenv("PATH", "")  # no compiler, nor anything else
     train_bpe(iter(["some words for a tokenizer"] * 3), VOCAB).save_pretrained(layout.TOKENIZER)
     one, two = results = pretrain.pretrain(study, "even")
     assert [(result.run, result.status, result.steps) for result in results] == [
@@ -130,8 +131,6 @@ def test_a_mixture_is_trained_recorded_and_not_trained_again(study, capfd):
     assert (llama.config.num_hidden_layers, llama.config.vocab_size) == (one_shape.num_layers, VOCAB)
     assert llama.num_parameters() == one.num_params
     assert AutoTokenizer.from_pretrained(directory / "model").eos_token == "<|endoftext|>"
-    log = (pretrain.LAUNCHES / "even.log").read_text()
-    assert "ninja" not in log and "Building extension" not in log, "no compiler is needed"
 
     before, timings = files_of(layout.RUNS), [run.read_bytes() for run in layout.RUN_DIRECTORIES.glob("*/timing.json")]
     pretrain.pretrain(study, "even")
@@ -213,7 +212,7 @@ def test_whatever_kills_a_stage_leaves_no_process_and_it_goes_on_to_the_same_bit
     train_bpe(iter(["words"]), VOCAB).save_pretrained(layout.TOKENIZER)
     long = study.model_copy(
         update={
-            "ladder": Ladder(sizes=("30k",), tokens_per_parameter=(12,), seeds=(1,)),
+            "ladder": Ladder(sizes=("30k",), tokens_per_parameter=(8,), seeds=(1,)),
             "hardware": Hardware(ranks=2, checkpoint_every_seconds=0.3),
         }
     )
