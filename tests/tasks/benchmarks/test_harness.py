@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -84,15 +85,15 @@ def test_metrics_are_those_of_a_plain_computation(own_tasks, tokenizer):
 
 
 def test_the_same_model_from_its_files_gives_lm_evals_own_numbers(own_tasks, tokenizer, tmp_path):
-    from lm_eval import simple_evaluate
+    import lm_eval
     from lm_eval.tasks import TaskManager
 
+    simple_evaluate: Any = lm_eval.simple_evaluate  # its annotations don't fit its own examples
     ours = Harness(own_tasks, (), 100).ask(evaluation_study.model(), tokenizer, 16)
     evaluation_study.export(tmp_path / "model")
     arguments = {"pretrained": str(tmp_path / "model"), "dtype": "float32"}
     manager = TaskManager(include_defaults=False)
     theirs = simple_evaluate("hf", arguments, [str(path) for path in own_tasks], batch_size=3, device="cpu", task_manager=manager)
-    assert theirs is not None
     for task, pairs in {
         "title-choice": [("accuracy", "acc")],
         "definition-choice": [("accuracy", "acc"), ("normalized_accuracy", "acc_norm"), ("mutual_information_accuracy", "acc_mutual_info")],
@@ -167,10 +168,9 @@ def test_a_model_that_gives_nan_has_no_score(own_tasks, tokenizer):
 
 
 def test_data_that_cannot_be_reached_are_one_sentence(write_jsonl_task, monkeypatch):
-    import datasets
     import huggingface_hub.constants
 
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     path = write_jsonl_task([], dataset_path="nobody/nothing", dataset_kwargs={})
     with pytest.raises(StudyError, match=r"'theirs.yaml' can't be reached .* \(HF_HOME\) here, or give the path of a task's YAML file"):
