@@ -61,8 +61,9 @@ class Record:
     def _experiment(self) -> str:
         if found := self.client.get_experiment_by_name(self.study.name):
             return found.experiment_id
-        local = self.uri.startswith("sqlite:")
-        return self.client.create_experiment(self.study.name, artifact_location=artifact_root().as_uri() if local else None)
+        location = artifact_root().as_uri() if self.uri.startswith("sqlite:") else None
+        tags = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": self.study.question}
+        return self.client.create_experiment(self.study.name, artifact_location=location, tags=tags)
 
     def _open_execution(self) -> str:
         """The parent run that is open in this folder, or a new one."""
@@ -203,7 +204,7 @@ def record_verdict(study: Study) -> None:
     now = int(time.time() * 1000)
     with refusals_in_words(record.uri):
         log_metrics(record.client, record.parent_run_id, [Metric(n, v, now, 0) for n, v in metrics.items() if v is not None])
-        record.client.set_tag(record.parent_run_id, "assay.verdict", verdict.sentence)
+        record.client.set_tag(record.parent_run_id, "mlflow.note.content", verdict.sentence)  # its description in the UI
         record.client.set_tag(record.parent_run_id, "assay.winner", verdict.winner or "cannot tell")
         for folder in (layout.FIT, layout.REPORT):
             record.client.log_artifacts(record.parent_run_id, str(folder), artifact_path=folder.name)
