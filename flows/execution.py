@@ -18,6 +18,7 @@ from tasks.layout import LOCAL
 from tasks.stage import HEALED_BY_A_PERSON
 
 LOGS = LOCAL / "logs"
+WAKE_SECONDS = 0.5
 CANCEL_SECONDS = 20.0  # leash.GRACE_SECONDS and some
 
 
@@ -103,7 +104,7 @@ def execute(graph: StudyGraph, driver: Driver, commands: Commands, cores: int) -
             driver.show(progress)
             if not running():
                 return progress
-            address, its = ended.get()
+            address, its = patient_get(ended)
             progress[address] = its
     except BaseException:
         commands.end_all()
@@ -113,6 +114,14 @@ def execute(graph: StudyGraph, driver: Driver, commands: Commands, cores: int) -
                 address, progress[address] = ended.get(timeout=seconds)
         driver.show(progress)
         raise
+
+
+def patient_get(ended: queue.SimpleQueue[tuple[str, Progress]]) -> tuple[str, Progress]:
+    """Waits as long as it takes, but wakes now and then: the handler of SIGINT that Polars installs when it is imported has a lock's wait go on
+    after Ctrl-C, for ever."""
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return ended.get(timeout=WAKE_SECONDS)
 
 
 def run_stage(graph: StudyGraph, address: str, commands: Commands, on_line: Callable[[str], None], environment: Mapping[str, str]) -> Progress:
