@@ -20,7 +20,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
         subprocess.run([python, "-m", "pip", "check"], check=True)
-        listed = subprocess.run([python, "-m", "pip", "list", "--format=freeze", "--exclude=pip"], check=True, capture_output=True, text=True)
+        listed = subprocess.run([python, "-m", "pip", "list", "--format=freeze"], check=True, capture_output=True, text=True)
     lines = sorted(line.split("+")[0] for line in listed.stdout.splitlines())
     Path("requirements.lock").write_text(HEADER + "\n".join(lines) + "\n")
 
