@@ -178,7 +178,7 @@ def record_evaluation(study: Study, mixture: str) -> None:
                 continue  # trained elsewhere, and recorded there
             mine = [row for row in rows if row["run_key"] == run_key and row["value"] is not None]
             log_metrics(record.client, run_id, [Metric(metric_name(row), row["value"], now, row["tokens"]) for row in mine])
-            versions = {f"version/{row['benchmark']}": row["version"] for row in mine}
+            versions = {f"version/{metric_name(row)}": row["version"] for row in mine}
             record.client.log_batch(run_id, tags=[RunTag(name, version) for name, version in versions.items()])
 
 
