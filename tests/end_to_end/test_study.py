@@ -66,6 +66,12 @@ class Checkout:
         return self(sys.executable, "-m", "flows.cli", *arguments)
 
 
+def experiment_id(client: MlflowClient) -> str:
+    experiment = client.get_experiment_by_name("small")
+    assert experiment
+    return experiment.experiment_id
+
+
 def write_documents(path: Path, texts: list[str]) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
@@ -98,8 +104,7 @@ def test_nothing_runs_twice_whichever_way(checkout):
 
 def test_the_record_of_runs(checkout):
     client = MlflowClient(f"sqlite:///{checkout.folder}/.assay/mlflow/mlflow.db")
-    experiment = client.get_experiment_by_name("small")
-    runs = client.search_runs([experiment.experiment_id])
+    runs = client.search_runs([experiment_id(client)])
     (parent,) = [run for run in runs if run.data.tags["assay.kind"] == "study"]
     children = [run for run in runs if run.data.tags["assay.kind"] == "run"]
     assert len(children) == 16
@@ -124,7 +129,7 @@ def test_one_more_mixture_costs_only_itself_through_prefect(checkout):
     assert "clean-code" in checkout.assay("verdict") + (checkout.folder / "report/index.html").read_text()
     client = MlflowClient(f"sqlite:///{checkout.folder}/.assay/mlflow/mlflow.db")
     (added,) = client.search_runs(
-        [client.get_experiment_by_name("small").experiment_id],
+        [experiment_id(client)],
         "tags.mixture = 'clean-code' AND params.seed = '1' AND params.size = '10k'",
         max_results=1,
     )
