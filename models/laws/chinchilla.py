@@ -22,7 +22,7 @@ class Chinchilla(Law):
     """
 
     name = "chinchilla"
-    inputs = ("num_params", "tokens")
+    inputs = ("N", "D")
     parameters = (
         Parameter("E", "log"),
         Parameter("A", "log"),
@@ -33,18 +33,18 @@ class Chinchilla(Law):
 
     def log_prediction(self, values: Array, inputs: Mapping[str, Array]) -> Array:
         E, A, B, alpha, beta = values
-        return np.log(E + A * inputs["num_params"] ** -alpha + B * inputs["tokens"] ** -beta)
+        return np.log(E + A * inputs["N"] ** -alpha + B * inputs["D"] ** -beta)
 
     def log_prediction_and_jacobian(self, values: Array, inputs: Mapping[str, Array]) -> tuple[Array, Array]:
         E, A, B, alpha, beta = values
-        log_num_params, log_tokens = np.log(inputs["num_params"]), np.log(inputs["tokens"])
+        log_num_params, log_tokens = np.log(inputs["N"]), np.log(inputs["D"])
         by_size, by_tokens = np.exp(-alpha * log_num_params), np.exp(-beta * log_tokens)
         loss = E + A * by_size + B * by_tokens
         columns = (np.ones_like(loss), by_size, by_tokens, -A * by_size * log_num_params, -B * by_tokens * log_tokens)
         return np.log(loss), np.stack(columns, axis=1) / loss[:, None]
 
     def starts(self, inputs: Mapping[str, Array], loss: Array) -> Array:
-        middle_loss, middle_size, middle_tokens = (np.exp(np.log(x).mean()) for x in (loss, inputs["num_params"], inputs["tokens"]))
+        middle_loss, middle_size, middle_tokens = (np.exp(np.log(x).mean()) for x in (loss, inputs["N"], inputs["D"]))
         grid = product((0.1, 0.3, 0.6, 0.8), (0.2, 0.5, 0.8), (0.15, 0.3, 0.45, 0.7), (0.15, 0.3, 0.45, 0.7))
         return np.array(
             [

@@ -44,8 +44,8 @@ class Extrapolation:
         The law's misfit there is drawn anew, once for all k; `place` tells one such drawing from another."""
         num_mixtures = self.runs.num_mixtures
         inputs = {
-            "num_params": np.repeat(num_params_k, num_mixtures),
-            "tokens": np.repeat(tokens_k, num_mixtures),
+            "N": np.repeat(num_params_k, num_mixtures),
+            "D": np.repeat(tokens_k, num_mixtures),
             "mixture": np.tile(np.arange(num_mixtures), len(num_params_k)),
         }
         log_loss = np.stack([self.law.log_prediction(values, inputs) for values in self.draws_bp]).reshape(len(self.draws_bp), -1, num_mixtures)

@@ -35,11 +35,17 @@ class Parameter:
 
 
 class Law(ABC):
-    """A positive function of named inputs. Subclasses say in their docstring: equation, source, bounds, starts, identifiability."""
+    """A positive function of named inputs. Subclasses say in their docstring: equation, source, bounds, starts, identifiability.
+
+    Inputs have the field's symbols: N parameters, D tokens seen, C = 6 N D training FLOPs, M = D / N tokens per parameter, U unique tokens, loss;
+    a weight by domain has the name of its column.
+    """
 
     name: str
     inputs: tuple[str, ...]
     parameters: tuple[Parameter, ...]
+    response: str = "loss"  # what is predicted
+    residual: Literal["log", "absolute"] = "log"  # log f - log y, or f - y
 
     @abstractmethod
     def log_prediction(self, values: Array, inputs: Mapping[str, Array]) -> Array:

@@ -101,6 +101,6 @@ def _difference_sd(fitted: Extrapolation, runs: Runs, first: int, second: int, n
     own_misfit = fitted.misfit_variance.value * (1 - fitted.misfit_variance.common_share)
     rows = jacobian(runs.inputs)
     information = (rows.T * row_weights(runs, own_seed, own_misfit)) @ rows + np.diag(problem.prior_precision)
-    at_target = jacobian({"num_params": np.full(2, num_params), "tokens": np.full(2, tokens), "mixture": np.array([first, second])})
+    at_target = jacobian({"N": np.full(2, num_params), "D": np.full(2, tokens), "mixture": np.array([first, second])})
     direction = at_target[0] - at_target[1]
     return float((direction @ np.linalg.solve(information, direction) + 2 * own_misfit) ** 0.5)

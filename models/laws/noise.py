@@ -30,7 +30,7 @@ class Runs:
 
     @property
     def inputs(self) -> dict[str, Array]:
-        return {"num_params": self.num_params, "tokens": self.tokens, "mixture": self.mixture}
+        return {"N": self.num_params, "D": self.tokens, "mixture": self.mixture}
 
     @property
     def num_mixtures(self) -> int:

@@ -27,7 +27,7 @@ class PooledChinchilla(Law):
     """
 
     name = "pooled-chinchilla"
-    inputs = ("num_params", "tokens", "mixture")
+    inputs = ("N", "D", "mixture")
 
     def __init__(self, num_mixtures: int, num_params_0: float, tokens_0: float, loss_0: float, deviation_sd: float):
         self.num_mixtures = num_mixtures
@@ -68,7 +68,7 @@ class PooledChinchilla(Law):
         """alpha (n) with log N/N0 (n), beta with log D/D0."""
         own = values[SHARED:].reshape(len(DEVIATIONS), self.num_mixtures)[-2:, inputs["mixture"]]
         alpha, beta = values[3:SHARED, None] * np.exp(own)
-        return (alpha, np.log(inputs["num_params"] / self.num_params_0)), (beta, np.log(inputs["tokens"] / self.tokens_0))
+        return (alpha, np.log(inputs["N"] / self.num_params_0)), (beta, np.log(inputs["D"] / self.tokens_0))
 
     def starts(self, inputs: Mapping[str, Array], loss: Array) -> Array:
         del inputs, loss

@@ -22,11 +22,11 @@ def fitted(drop_highest_losses: int) -> Fit:
     with TABLE.open() as lines:
         rows = list(csv.DictReader(lines))
     num_params, flops, loss = (np.array([float(row[name]) for row in rows]) for name in ("Model Size", "Training FLOP", "loss"))
-    columns = {"num_params": num_params, "tokens": flops / (6 * num_params), "loss": loss}
+    columns = {"N": num_params, "D": flops / (6 * num_params), "loss": loss}
     usable, dropped = usable_rows(columns)
     assert usable.all() and not dropped
     kept = np.sort(np.argsort(loss)[: len(loss) - drop_highest_losses])
-    inputs = {name: columns[name][kept] for name in ("num_params", "tokens")}
+    inputs = {name: columns[name][kept] for name in ("N", "D")}
     return fit(Problem.of(Chinchilla(), inputs, loss[kept], delta=1e-3))
 
 

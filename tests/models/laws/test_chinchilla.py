@@ -10,9 +10,9 @@ from models.laws.law import Law
 
 def data(rows: int = 150, noise: float = 0.0, seed: int = 0, truth=(1.7, 400.0, 1200.0, 0.34, 0.36)) -> tuple[dict[str, np.ndarray], np.ndarray]:
     random = np.random.default_rng(seed)
-    inputs = {"num_params": 10 ** random.uniform(6, 10, rows), "tokens": 10 ** random.uniform(8, 11.5, rows)}
+    inputs = {"N": 10 ** random.uniform(6, 10, rows), "D": 10 ** random.uniform(8, 11.5, rows)}
     E, A, B, alpha, beta = truth
-    loss = E + A * inputs["num_params"] ** -alpha + B * inputs["tokens"] ** -beta
+    loss = E + A * inputs["N"] ** -alpha + B * inputs["D"] ** -beta
     return inputs, loss * np.exp(noise * random.standard_normal(rows))
 
 
@@ -40,7 +40,7 @@ def test_the_fit_does_not_depend_on_units_or_the_order_of_rows():
     inputs, loss = data(noise=0.005)
     here = fit(Problem.of(Chinchilla(), inputs, loss)).coefficients
     order = np.random.default_rng(1).permutation(len(loss))
-    rescaled = {"num_params": inputs["num_params"][order] / 1e9, "tokens": inputs["tokens"][order] / 1e6}
+    rescaled = {"N": inputs["N"][order] / 1e9, "D": inputs["D"][order] / 1e6}
     there = fit(Problem.of(Chinchilla(), rescaled, loss[order] / np.log(2))).coefficients
     assert there["alpha"] == pytest.approx(here["alpha"], abs=1e-4)
     assert there["beta"] == pytest.approx(here["beta"], abs=1e-4)

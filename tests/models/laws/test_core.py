@@ -16,7 +16,7 @@ def power_data(rows: int = 40, noise: float = 0.0) -> tuple[dict[str, np.ndarray
 
 
 def test_rows_that_have_no_logarithm_are_dropped_with_the_reason():
-    usable, dropped = usable_rows({"loss": np.array([1.0, np.nan, -1.0, 2.0, np.inf]), "tokens": np.array([1.0, 1.0, 1.0, 0.0, np.nan])})
+    usable, dropped = usable_rows({"loss": np.array([1.0, np.nan, -1.0, 2.0, np.inf]), "D": np.array([1.0, 1.0, 1.0, 0.0, np.nan])})
     assert usable.tolist() == [True, False, False, False, False]
     assert [(row.count, row.reason) for row in dropped] == [(2, "loss is not finite"), (1, "loss is not positive"), (1, "tokens is not positive")]
 
@@ -69,8 +69,8 @@ def test_a_prior_decides_what_the_data_do_not():
 
 def test_warm_refits_find_the_minimum_that_many_starts_find():
     random = np.random.default_rng(0)
-    inputs = {"num_params": 10 ** random.uniform(7, 10, 120), "tokens": 10 ** random.uniform(9, 11.5, 120)}
-    loss = (1.8 + 480 * inputs["num_params"] ** -0.35 + 2100 * inputs["tokens"] ** -0.37) * np.exp(0.005 * random.standard_normal(120))
+    inputs = {"N": 10 ** random.uniform(7, 10, 120), "D": 10 ** random.uniform(9, 11.5, 120)}
+    loss = (1.8 + 480 * inputs["N"] ** -0.35 + 2100 * inputs["D"] ** -0.37) * np.exp(0.005 * random.standard_normal(120))
     fitted = fit(Problem.of(Chinchilla(), inputs, loss))
     for count in resampled_counts(120, 3, seed=1):
         problem = replace(fitted.problem, weights=count.astype(float))

@@ -17,8 +17,8 @@ def test_a_sound_fit_has_no_warnings():
 
 def test_one_size_leaves_alpha_open():
     inputs, _ = data()
-    inputs = inputs | {"num_params": np.full(150, 1e8)}
-    loss = (2.0 + 1200 * inputs["tokens"] ** -0.36) * np.exp(0.002 * np.random.default_rng(0).standard_normal(150))
+    inputs = inputs | {"N": np.full(150, 1e8)}
+    loss = (2.0 + 1200 * inputs["D"] ** -0.36) * np.exp(0.002 * np.random.default_rng(0).standard_normal(150))
     text = warned(inputs, loss)
     assert "All runs have the same num_params" in text
     assert "in a flat valley" in text
@@ -26,8 +26,8 @@ def test_one_size_leaves_alpha_open():
 
 def test_two_budgets_are_too_few():
     inputs, _ = data()
-    inputs = inputs | {"tokens": np.where(np.arange(150) % 2, 1e9, 1e10)}
-    loss = 1.7 + 400 * inputs["num_params"] ** -0.34 + 1200 * inputs["tokens"] ** -0.36
+    inputs = inputs | {"D": np.where(np.arange(150) % 2, 1e9, 1e10)}
+    loss = 1.7 + 400 * inputs["N"] ** -0.34 + 1200 * inputs["D"] ** -0.36
     assert "only 2 values of tokens" in warned(inputs, loss * np.exp(0.002 * np.random.default_rng(0).standard_normal(150)))
 
 

@@ -8,7 +8,7 @@ def law_and_inputs() -> tuple[PooledChinchilla, np.ndarray, dict[str, np.ndarray
     random = np.random.default_rng(0)
     law = PooledChinchilla(3, num_params_0=1e5, tokens_0=2e5, loss_0=2.5, deviation_sd=0.03)
     values = np.array([0.3, 0.35, 0.4, 0.3, 0.45, *random.normal(0, 0.1, 3 * len(DEVIATIONS))])
-    inputs = {"num_params": random.uniform(1e4, 1e6, 7), "tokens": random.uniform(1e4, 1e6, 7), "mixture": np.arange(7) % 3}
+    inputs = {"N": random.uniform(1e4, 1e6, 7), "D": random.uniform(1e4, 1e6, 7), "mixture": np.arange(7) % 3}
     return law, values, inputs
 
 
@@ -23,5 +23,5 @@ def test_each_mixture_has_a_chinchilla_law():
     for mixture in range(3):
         c = law.coefficients(values, mixture)
         here = inputs["mixture"] == mixture
-        expected = c["E"] + c["A"] * inputs["num_params"][here] ** -c["alpha"] + c["B"] * inputs["tokens"][here] ** -c["beta"]
+        expected = c["E"] + c["A"] * inputs["N"][here] ** -c["alpha"] + c["B"] * inputs["D"][here] ** -c["beta"]
         assert np.exp(law.log_prediction(values, inputs)[here]) == pytest.approx(expected)
