@@ -20,7 +20,7 @@ def test_one_size_leaves_alpha_open():
     inputs = inputs | {"N": np.full(150, 1e8)}
     loss = (2.0 + 1200 * inputs["D"] ** -0.36) * np.exp(0.002 * np.random.default_rng(0).standard_normal(150))
     text = warned(inputs, loss)
-    assert "All runs have the same num_params" in text
+    assert "All runs have the same N" in text
     assert "in a flat valley" in text
 
 
