@@ -18,7 +18,7 @@ def power_data(rows: int = 40, noise: float = 0.0) -> tuple[dict[str, np.ndarray
 def test_rows_that_have_no_logarithm_are_dropped_with_the_reason():
     usable, dropped = usable_rows({"loss": np.array([1.0, np.nan, -1.0, 2.0, np.inf]), "D": np.array([1.0, 1.0, 1.0, 0.0, np.nan])})
     assert usable.tolist() == [True, False, False, False, False]
-    assert [(row.count, row.reason) for row in dropped] == [(2, "loss is not finite"), (1, "loss is not positive"), (1, "tokens is not positive")]
+    assert [(row.count, row.reason) for row in dropped] == [(2, "loss is not finite"), (1, "loss is not positive"), (1, "D is not positive")]
 
 
 def test_fewer_rows_than_parameters_are_refused():

@@ -28,7 +28,7 @@ def test_two_budgets_are_too_few():
     inputs, _ = data()
     inputs = inputs | {"D": np.where(np.arange(150) % 2, 1e9, 1e10)}
     loss = 1.7 + 400 * inputs["N"] ** -0.34 + 1200 * inputs["D"] ** -0.36
-    assert "only 2 values of tokens" in warned(inputs, loss * np.exp(0.002 * np.random.default_rng(0).standard_normal(150)))
+    assert "only 2 values of D" in warned(inputs, loss * np.exp(0.002 * np.random.default_rng(0).standard_normal(150)))
 
 
 def test_a_law_that_does_not_describe_the_data_reaches_a_bound():
