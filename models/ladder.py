@@ -97,6 +97,9 @@ class Ladder(Frozen):
         description="token budgets, as multiples of the parameters of each size (embeddings included once)"
     )
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = Field(description="each seeds both initialisation and data order")
+    snapshots: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        default=(), description="shares of a run's budget after which its model is kept and evaluated, beside the one at the end"
+    )
 
     def runs(self) -> tuple[LadderRun, ...]:
         """All runs, smallest first."""

@@ -1,6 +1,7 @@
 """Size and budget -> steps, batch, learning rate, schedule. Every derived value is a numbered step with its source."""
 
 import math
+from collections.abc import Iterable
 from typing import Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
@@ -87,6 +88,10 @@ class TrainingPlan(Frozen):
         decayed = max(0.0, (step - (self.steps - self.decay_steps)) / self.decay_steps)
         height = (1 + math.cos(math.pi * decayed)) / 2 if self.schedule == "cosine" else 1 - math.sqrt(decayed)
         return self.final_learning_rate + (self.peak_learning_rate - self.final_learning_rate) * height
+
+    def snapshot_steps(self, shares: Iterable[float]) -> tuple[int, ...]:
+        """After how many steps a model is kept, for shares of the budget; the end, which is kept anyway, is none of them."""
+        return tuple(sorted({max(1, round(share * self.steps)) for share in shares} - {self.steps}))
 
     def is_logged(self, steps_done: int) -> bool:
         """Whether metrics get a row after `steps_done` steps: `ROWS_PER_RUN` times at even intervals of tokens, the last after the last step."""

@@ -42,6 +42,7 @@ class PlannedRun:
     spec: RunSpec
     plan: TrainingPlan
     stream: TokenStream
+    snapshot_steps: tuple[int, ...]
 
     @property
     def directory(self) -> RunDirectory:
@@ -69,7 +70,7 @@ def pretrain(study: Study, mixture: str, follower: Follower | None = None) -> li
     with ExitStack() as locks:
         for key in sorted({run.spec.key for run in runs}):  # in one order, so that two mixtures with runs in common don't wait for each other
             locks.enter_context(RunDirectory(key).lock())
-        waiting = {run.spec.key: run for run in runs if not run.directory.is_finished}
+        waiting = {run.spec.key: run for run in runs if not run.directory.holds(run.snapshot_steps)}
         if waiting:
             launch(mixture, list(waiting.values()), study, follower)
         results = [result_of(run, study, mixture) for run in runs]
@@ -107,7 +108,7 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             plan, stream = spec.plan, spec.stream(corpus.tokens_by_domain)
         except ValueError as error:
             raise StudyError(f"Run {rung.name} of mixture '{mixture}' can't be trained: {error}.") from None
-        runs.append(PlannedRun(rung, spec, plan, stream))
+        runs.append(PlannedRun(rung, spec, plan, stream, plan.snapshot_steps(study.ladder.snapshots)))
     return runs
 
 
@@ -148,12 +149,18 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Followe
                 "choose a divisor of it for hardware.ranks, or another training.batch_tokens."
             )
         run.directory.write_spec(run.spec)
+        run.directory.result_file.unlink(missing_ok=True)  # of a run that is trained again for its snapshots: to the same bits
     launch_file, log_file = LAUNCHES / f"{mixture}.json", LAUNCHES / f"{mixture}.log"
-    order = Launch(run_keys=tuple(run.spec.key for run in runs), tokens=str(layout.TOKENS / study.mixtures[mixture].recipe), hardware=study.hardware)
+    order = Launch(
+        run_keys=tuple(run.spec.key for run in runs),
+        tokens=str(layout.TOKENS / study.mixtures[mixture].recipe),
+        snapshots=study.ladder.snapshots,
+        hardware=study.hardware,
+    )
     write_json(launch_file, order.model_dump(mode="json"))
     with log_file.open("wb") as log, started(command(study.hardware, launch_file), log.fileno()) as launcher:
         wait(launcher, mixture, runs, partial(follow, follower, mixture, study.mixtures[mixture].recipe) if follower else None)
-    missing = [run.rung.name for run in runs if not run.directory.is_finished]
+    missing = [run.rung.name for run in runs if not run.directory.holds(run.snapshot_steps)]
     if missing:
         tail = "\n".join(log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:])
         raise StudyError(
@@ -266,13 +273,18 @@ def result_of(run: PlannedRun, study: Study, mixture: str) -> RunResult:
 
 
 def publish(run: PlannedRun, result: RunResult, directory: Path) -> None:
-    """Copies what a run directory holds to where DVC keeps it, the tokenizer beside the model. Copied, not linked: DVC locks its files."""
+    """Copies what a run directory holds to where DVC keeps it: the model, and its snapshots by the tokens they have seen, each with the tokenizer.
+    Copied, not linked: DVC locks its files."""
     directory.mkdir()
     write_json(directory / "result.json", result.model_dump())
     shutil.copy(run.directory.metrics_file, directory / "metrics.jsonl")
     if result.status == "completed":
-        shutil.copytree(run.directory.model, directory / "model")
-        shutil.copytree(layout.TOKENIZER, directory / "model", dirs_exist_ok=True)
+        models = {"model": run.directory.model} | {
+            f"snapshots/{step * result.batch_tokens}": run.directory.snapshot(step) for step in run.snapshot_steps
+        }
+        for name, model in models.items():
+            shutil.copytree(model, directory / name)
+            shutil.copytree(layout.TOKENIZER, directory / name, dirs_exist_ok=True)
 
 
 def pretrain_and_record(study: Study, mixture: str) -> None:

@@ -92,6 +92,7 @@ class Training:
         self.run, self.stream, self.hardware = run, stream, launch.hardware
         self.spec = run.spec()
         self.plan = self.spec.plan
+        self.snapshot_steps = self.plan.snapshot_steps(launch.snapshots)
         self.rank, self.ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
         self.device = torch.device(ACCELERATOR.current_device_name())
         self.rank_sequences = self.plan.batch_sequences // self.ranks
@@ -119,6 +120,8 @@ class Training:
                 break
             if self.plan.is_logged(self.step):
                 self.log()
+            if self.step in self.snapshot_steps:
+                self.export(self.run.snapshot(self.step))
             if checkpoint > 0:
                 self.save(self.seconds_before + time.monotonic() - started)
                 saved = time.monotonic()
@@ -175,7 +178,7 @@ class Training:
         torch.distributed.barrier()
         if self.rank == 0:
             files = {str(path.relative_to(directory)): md5_of(path) for path in sorted((directory / tag).rglob("*")) if path.is_file()}
-            checkpoint = {"tag": tag, "ranks": self.ranks, "zero_stage": self.hardware.zero_stage, "md5_by_file": files}
+            checkpoint = {"tag": tag, "step": self.step, "ranks": self.ranks, "zero_stage": self.hardware.zero_stage, "md5_by_file": files}
             kept = [checkpoint, *self.listed_checkpoints()][:CHECKPOINTS_KEPT]
             write_json(directory / "list.json", kept)
             for old in {path.name for path in directory.glob("step-*")} - {checkpoint["tag"] for checkpoint in kept}:
@@ -186,11 +189,16 @@ class Training:
         path = self.run.checkpoints / "list.json"
         return read_json(path) if path.exists() else []
 
+    def can_go_on_from(self, checkpoint: dict[str, Any]) -> bool:
+        """Whether its files are whole, and the snapshots that were to be kept before it were kept."""
+        before = [step for step in self.snapshot_steps if step <= checkpoint["step"]]
+        return all(self.run.snapshot(step).exists() for step in before) and is_whole(self.run.checkpoints, checkpoint)
+
     def resume(self) -> None:
-        """Goes on from the newest checkpoint whose files are whole, if there is one."""
+        """Goes on from the newest checkpoint from which that is possible, if there is one."""
         chosen: list[Any] = [None]
         if self.rank == 0:
-            chosen[0] = next((checkpoint for checkpoint in self.listed_checkpoints() if is_whole(self.run.checkpoints, checkpoint)), None)
+            chosen[0] = next((checkpoint for checkpoint in self.listed_checkpoints() if self.can_go_on_from(checkpoint)), None)
         torch.distributed.broadcast_object_list(chosen)
         if (checkpoint := chosen[0]) is not None:
             if (found := (checkpoint["ranks"], checkpoint["zero_stage"])) != (asked := (self.ranks, self.hardware.zero_stage)):
@@ -207,10 +215,8 @@ class Training:
 
     def finish(self, status: Literal["completed", "diverged"], seconds: float) -> None:
         """The model, the timing and, last, the result; then the checkpoints can go."""
-        with deepspeed.zero.GatheredParameters(list(self.engine.module.parameters())):
-            if self.rank == 0 and status == "completed":
-                with replace_directory(self.run.model) as directory:
-                    export_llama(self.engine.module, directory, self.plan.sequence_length)
+        if status == "completed":
+            self.export(self.run.model)
         if self.rank == 0:
             tokens = self.step * self.plan.batch_tokens
             write_json(self.run.timing_file, {"wall_seconds": seconds, "tokens_per_second": tokens / seconds, "ranks": self.ranks})
@@ -219,6 +225,14 @@ class Training:
             write_json(self.run.result_file, RunOutcome(status=status, steps=self.step, final_train_loss=loss).model_dump())
             shutil.rmtree(self.run.checkpoints, ignore_errors=True)
         self.engine.destroy()
+
+
+    def export(self, to: Path) -> None:
+        """The model as it is now, whole or not at all."""
+        with deepspeed.zero.GatheredParameters(list(self.engine.module.parameters())):
+            if self.rank == 0:
+                with replace_directory(to) as directory:
+                    export_llama(self.engine.module, directory, self.plan.sequence_length)
 
 
 class ClippingAdamW(torch.optim.AdamW):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,13 +68,14 @@ class RunOutcome(Frozen):
 
 
 class RunDirectory:
-    """`.assay/runs/<key>`: `spec.json` first, then checkpoints and metrics, at the end the model and, last of all, `result.json`."""
+    """`.assay/runs/<key>`: `spec.json` first, then checkpoints, snapshots and metrics, at the end the model and, last of all, `result.json`."""
 
     def __init__(self, key: str):
         self.path = layout.RUN_DIRECTORIES / key
         self.spec_file = self.path / "spec.json"
         self.metrics_file = self.path / "metrics.jsonl"
         self.model = self.path / "model"
+        self.snapshots = self.path / "snapshots"
         self.checkpoints = self.path / "checkpoints"
         self.timing_file = self.path / "timing.json"
         self.result_file = self.path / "result.json"
@@ -84,9 +85,17 @@ class RunDirectory:
         layout.RUN_DIRECTORIES.mkdir(parents=True, exist_ok=True)
         return FileLock(self.path.with_suffix(".lock"))
 
+    def snapshot(self, step: int) -> Path:
+        """The model after `step` steps, if a study asked for it."""
+        return self.snapshots / f"step-{step}"
+
     @property
     def is_finished(self) -> bool:
         return self.result_file.exists()
+
+    def holds(self, snapshot_steps: Iterable[int]) -> bool:
+        """Whether the run is finished and kept these snapshots; a diverged one, those before it ended."""
+        return self.is_finished and all(self.snapshot(step).exists() for step in snapshot_steps if step < self.outcome().steps)
 
     def outcome(self) -> RunOutcome:
         return RunOutcome.model_validate(read_json(self.result_file))
@@ -109,6 +118,7 @@ class Launch(Frozen):
 
     run_keys: tuple[str, ...]
     tokens: str  # directory of the tokenized corpus
+    snapshots: tuple[float, ...]  # shares of each run's steps after which its model is kept
     hardware: Hardware
 
 

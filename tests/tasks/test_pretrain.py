@@ -137,6 +137,15 @@ def test_a_mixture_is_trained_recorded_and_not_trained_again(study, capfd, monke
     assert files_of(layout.RUNS) == before
     assert [run.read_bytes() for run in layout.RUN_DIRECTORIES.glob("*/timing.json")] == timings, "nothing was trained again"
 
+    asked = study.model_copy(update={"ladder": study.ladder.model_copy(update={"snapshots": (0.25,)})})
+    assert pretrain.pretrain(asked, "even") == results
+    kept = files_of(layout.RUNS)
+    assert {name: data for name, data in kept.items() if "/snapshots/" not in name} == before, "trained again, to the same bits"
+    snapshot = f"even/{one.run}/snapshots/{10 * 512}"
+    assert kept[f"{snapshot}/tokenizer.json"] == kept[f"even/{one.run}/model/tokenizer.json"]
+    assert kept[f"{snapshot}/model.safetensors"] != kept[f"even/{one.run}/model/model.safetensors"]
+    AutoModelForCausalLM.from_pretrained(layout.RUNS / snapshot)
+
 
 @pytest.mark.slow
 def test_a_run_that_diverges_is_recorded_without_a_model_and_the_next_is_trained(study):
@@ -158,7 +167,7 @@ def test_the_loss_is_the_same_on_one_and_two_ranks_and_in_every_zero_stage_also_
     losses = {}
     for ranks in (1, 2):
         hardware = Hardware(ranks=ranks, micro_batch_sequences=2)  # accumulates over 4 and 2 forward passes
-        order = Launch(run_keys=(run.spec.key,), tokens=str(layout.TOKENS / "raw"), hardware=hardware)
+        order = Launch(run_keys=(run.spec.key,), tokens=str(layout.TOKENS / "raw"), snapshots=(), hardware=hardware)
         Path("launch.json").write_text(order.model_dump_json())
         arguments = [
             "tests.tasks.every_zero_stage" if argument == "tasks.pretrain_worker" else argument for argument in command(hardware, Path("launch.json"))
@@ -212,7 +221,7 @@ def test_whatever_kills_a_stage_leaves_no_process_and_it_goes_on_to_the_same_bit
     train_bpe(iter(["words"]), VOCAB).save_pretrained(layout.TOKENIZER)
     long = study.model_copy(
         update={
-            "ladder": Ladder(sizes=("30k",), tokens_per_parameter=(8,), seeds=(1,)),
+            "ladder": Ladder(sizes=("30k",), tokens_per_parameter=(8,), seeds=(1,), snapshots=(0.1, 0.5)),
             "hardware": Hardware(ranks=2, checkpoint_every_seconds=0.3),
         }
     )
