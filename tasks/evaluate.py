@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from models.frozen import Frozen, StudyError
 from tasks import layout
 from tasks.atomic import read_json, replace_file
+from tasks.benchmarks.checkpoint_average import average_rows
 from tasks.benchmarks.config import EvaluationConfig
 from tasks.benchmarks.items import Document, heldout_documents, write_benchmarks
 from tasks.evaluation_table import EVALUATION_SCHEMA
@@ -90,7 +91,19 @@ def answers(questions: Questions, runs: list[RunResult]) -> list[dict[str, Any]]
     from tasks.benchmarks.examination import Examination
 
     examination = Examination(questions.evaluation, questions.documents, questions.task_files, questions.tokenizer)
-    return [row for run in runs for row in examination.rows(run, model_directory(run))]
+    rows = []
+    for run in runs:
+        of_models = [list(examination.rows(run, directory, tokens)) for tokens, directory in models(run)]
+        last = of_models[-questions.evaluation.average_checkpoints :]
+        rows += [row for of_model in of_models for row in of_model]
+        rows += average_rows(last) if questions.evaluation.average_checkpoints > 1 else []
+    return rows
+
+
+def models(run: RunResult) -> list[tuple[int, Path]]:
+    """A run's models by the tokens they have seen: its snapshots, then the final one."""
+    snapshots = sorted((int(path.name), path) for path in (layout.RUNS / run.mixture / run.run / "snapshots").glob("*"))
+    return [*snapshots, (run.tokens_seen, model_directory(run))]
 
 
 def calm_libraries(offline: bool) -> None:

@@ -5,13 +5,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from models.frozen import StudyError
 from models.verdict import RefusedRun
 from tasks import layout
-from tasks.evaluation_table import BITS_PER_BYTE, EVALUATION_SCHEMA, HELDOUT
+from tasks.evaluation_table import BITS_PER_BYTE, HELDOUT, read_decisive
 from tasks.run_directory import RunResult
 from tasks.study import Study
 
@@ -156,7 +155,7 @@ def _evaluations(mixture: str) -> dict[str, dict[str, list[Evaluation]]]:
             f"There are no evaluations of mixture '{mixture}' in {path}: run the stage that writes them (`dvc repro`), or `dvc checkout`."
         )
     found: dict[str, dict[str, list[Evaluation]]] = {}
-    for row in pq.read_table(path, columns=EVALUATION_SCHEMA.names).to_pylist():
+    for row in read_decisive(path).to_pylist():
         if row["benchmark"].startswith(HELDOUT) and row["metric"] == BITS_PER_BYTE:
             domain = row["benchmark"].removeprefix(HELDOUT)
             of_run = found.setdefault(f"{row['mixture']}/{row['run']}/{row['run_key']}", {})

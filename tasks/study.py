@@ -122,6 +122,16 @@ class Study(Frozen):
                     known(domain, domains, where)
         return self
 
+    @model_validator(mode="after")
+    def _checkpoints_to_average_are_kept(self) -> Self:
+        kept, asked = len(set(self.ladder.snapshots)) + 1, self.evaluation.average_checkpoints
+        if asked > kept:
+            raise ValueError(
+                f"evaluation.average_checkpoints is {asked}, but of each run {kept} model{'s are' if kept > 1 else ' is'} kept (the final one and "
+                f"ladder.snapshots): name {asked - kept} more ladder.snapshots, or average fewer"
+            )
+        return self
+
     def _domains_by_place(self) -> list[tuple[str, Iterable[str]]]:
         """Where the study names domains, and which."""
         places: list[tuple[str, Any]] = [(f"mixtures.{name}.weights", mixture.weights) for name, mixture in self.mixtures.items()]

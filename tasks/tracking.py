@@ -11,6 +11,7 @@ flow gives to its stages. Without them an execution begins with the first stage 
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -20,11 +21,12 @@ from typing import Any, Literal
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from models.frozen import StudyError
+from models.frozen import StudyError, nearest
+from models.laws.core import Dropped
 from models.verdict import Verdict
 from tasks import layout
 from tasks.atomic import read_json, write_json
-from tasks.evaluation_table import BITS_PER_BYTE, HELDOUT
+from tasks.evaluation_table import AVERAGE, BITS_PER_BYTE, HELDOUT
 from tasks.lineage import git_commit, git_diff, locked_md5s
 from tasks.run_directory import RunResult
 from tasks.study import Study
@@ -182,11 +184,56 @@ def record_evaluation(study: Study, mixture: str) -> None:
             record.client.log_batch(run_id, tags=[RunTag(name, version) for name, version in versions.items()])
 
 
+def experiment_runs(name: str) -> tuple[dict[str, list[Any]], tuple[Dropped, ...]]:
+    """The finished runs of an experiment as columns, and how many others it has: `run_id`, `run_name`, params (text) and the latest metrics.
+
+    Runs that have children, or are this platform's executions, are no results. A name that is both a param and a metric stands there as
+    `params.NAME` and `metrics.NAME`, as in MLflow's own tables.
+
+    Raises:
+        StudyError: when there is no such experiment, or no store.
+    """
+    uri = tracking_uri()
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise StudyError(f"There is no record of runs at {uri}: set MLFLOW_TRACKING_URI to the MLflow that has the experiment '{name}'.")
+    with refusals_in_words(uri):
+        client = MlflowClient(uri)
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            names = sorted(one.name for one in client.search_experiments())
+            raise StudyError(f"MLflow at {uri} has no experiment '{name}'{nearest(name, names)}: it has {', '.join(names)}.")
+        runs = all_runs(client, experiment.experiment_id)
+    parents = {run.data.tags.get("mlflow.parentRunId") for run in runs}
+    results = [run for run in runs if run.info.run_id not in parents and run.data.tags.get("assay.kind") != "study"]
+    unfinished = Counter(run.info.status for run in results if run.info.status != "FINISHED")
+    rows = [_as_row(run) for run in sorted(results, key=lambda run: (run.info.start_time, run.info.run_id)) if run.info.status == "FINISHED"]
+    columns = {column: [row.get(column) for row in rows] for column in dict.fromkeys(column for row in rows for column in row)}
+    return columns, tuple(Dropped(count, f"MLflow has the run as {status}, not FINISHED") for status, count in sorted(unfinished.items()))
+
+
+def all_runs(client: MlflowClient, experiment_id: str) -> list[Run]:
+    runs, token = [], None
+    while token != "":
+        page = client.search_runs([experiment_id], max_results=BATCH, page_token=token)
+        runs += page
+        token = page.token or ""
+    return runs
+
+
+def _as_row(run: Run) -> dict[str, Any]:
+    params, metrics = dict(sorted(run.data.params.items())), dict(sorted(run.data.metrics.items()))
+    both = params.keys() & metrics.keys()
+    row: dict[str, Any] = {"run_id": run.info.run_id, "run_name": run.info.run_name}
+    row |= {f"params.{name}" if name in both else name: value for name, value in params.items()}
+    return row | {f"metrics.{name}" if name in both else name: value for name, value in metrics.items()}
+
+
 def metric_name(row: dict[str, Any]) -> str:
-    """`bits_per_byte/<domain>` on held-out text, `<benchmark>/<metric>` otherwise."""
-    if row["metric"] == BITS_PER_BYTE:
-        return f"{BITS_PER_BYTE}/{row['benchmark'].removeprefix(HELDOUT)}"
-    return f"{row['benchmark']}/{row['metric']}"
+    """`bits_per_byte/<domain>` on held-out text, `<benchmark>/<metric>` otherwise: a curve by tokens where there are snapshots. The mean over the
+    last checkpoints is beside it."""
+    of_text = row["metric"] == BITS_PER_BYTE
+    name = f"{BITS_PER_BYTE}/{row['benchmark'].removeprefix(HELDOUT)}" if of_text else f"{row['benchmark']}/{row['metric']}"
+    return f"{name}/{AVERAGE}" if row["checkpoint"] == AVERAGE else name
 
 
 def record_verdict(study: Study) -> None:

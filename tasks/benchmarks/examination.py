@@ -12,7 +12,7 @@ from tasks.benchmarks.config import EvaluationConfig
 from tasks.benchmarks.harness import Harness
 from tasks.benchmarks.items import Document
 from tasks.benchmarks.version import version_of
-from tasks.evaluation_table import BITS_PER_BYTE, HELDOUT
+from tasks.evaluation_table import BITS_PER_BYTE, FINAL, HELDOUT, SNAPSHOT
 from tasks.run_directory import RunResult
 
 
@@ -26,9 +26,10 @@ class Examination:
         self.harness = Harness(task_files, evaluation.lm_eval_tasks, evaluation.items_per_benchmark)
         self.texts_by_context: dict[int, HeldoutText] = {}
 
-    def rows(self, run: RunResult, model_directory: Path) -> Iterator[dict[str, Any]]:
-        """One run's rows of the evaluation table: bits per byte by domain, then the benchmarks. The model is scored in fp32."""
-        whose = run.model_dump(include={"run_key", "run", "mixture", "size", "num_params", "seed"}) | {"tokens": run.tokens_seen}
+    def rows(self, run: RunResult, model_directory: Path, tokens: int) -> Iterator[dict[str, Any]]:
+        """The rows of the evaluation table of one run's model after `tokens`: bits per byte by domain, then the benchmarks. It is scored in fp32."""
+        whose = run.model_dump(include={"run_key", "run", "mixture", "size", "num_params", "seed"})
+        whose |= {"tokens": tokens, "checkpoint": FINAL if tokens == run.tokens_seen else SNAPSHOT}
         model: Any = AutoModelForCausalLM.from_pretrained(model_directory, dtype=torch.float32, local_files_only=True)
         model = model.to(device=torch.device("cuda" if torch.cuda.is_available() else "cpu")).eval()
         context = model.config.max_position_embeddings

@@ -11,7 +11,7 @@ from models.laws.record import Laws
 from models.verdict import Verdict
 from tasks import layout
 from tasks.atomic import read_json
-from tasks.evaluation_table import EVALUATION_SCHEMA
+from tasks.evaluation_table import read_decisive
 from tasks.run_directory import RunResult
 from tasks.steps.funnel import FunnelRow, load_funnel_chain
 from tasks.study import Study, lineage
@@ -89,7 +89,9 @@ def _curves(runs: list[RunResult]) -> pl.DataFrame:
 
 
 def _evaluations(mixture: str) -> pl.DataFrame:
-    return pl.read_parquet(_existing(layout.EVALUATIONS / f"{mixture}.parquet"), columns=EVALUATION_SCHEMA.names)
+    table = pl.from_arrow(read_decisive(_existing(layout.EVALUATIONS / f"{mixture}.parquet")))
+    assert isinstance(table, pl.DataFrame)
+    return table
 
 
 def _comparable(evaluations: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:

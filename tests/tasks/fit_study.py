@@ -91,4 +91,4 @@ def write_runs(
 def _evaluation(result: Row, domain: str, value: float) -> Row:
     identity = {name: result[name] for name in ("run_key", "run", "mixture", "size", "num_params", "seed")}
     measured = {"benchmark": f"{HELDOUT}{domain}", "metric": BITS_PER_BYTE, "value": value, "stderr": 0.01, "count": 50, "version": "v1"}
-    return {**identity, "tokens": result["tokens_seen"], **measured}
+    return {**identity, "tokens": result["tokens_seen"], "checkpoint": "final", **measured}

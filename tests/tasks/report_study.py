@@ -199,7 +199,7 @@ def _write_evaluations(chance: random.Random, losses: dict) -> None:
             if of != mixture or result.status != "completed":
                 continue
             known = {"run_key": result.run_key, "run": result.run, "mixture": mixture, "size": result.size, "num_params": result.num_params}
-            known |= {"tokens": result.tokens_seen, "seed": result.seed, "version": "v1"}
+            known |= {"tokens": result.tokens_seen, "seed": result.seed, "checkpoint": "final", "version": "v1"}
             for i, domain in enumerate(TEXTS):
                 value = loss * (0.75 + 0.08 * i) * math.exp(chance.gauss(0, 0.012))
                 rows.append({**known, "benchmark": HELDOUT + domain, "metric": BITS_PER_BYTE, "value": value, "stderr": 0.02, "count": 60})

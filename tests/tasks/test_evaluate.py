@@ -7,7 +7,7 @@ import pytest
 from models.frozen import StudyError
 from tasks import layout
 from tasks.evaluate import evaluate
-from tasks.evaluation_table import EVALUATION_SCHEMA
+from tasks.evaluation_table import EVALUATION_SCHEMA, read_decisive
 from tasks.study import load_study
 from tests.tasks import evaluation_study
 from tests.tasks.evaluation_study import MIXTURE
@@ -87,6 +87,23 @@ def test_the_number_of_workers_changes_nothing(study, study_folder, run_stage):
     done = run_stage(study_folder, "evaluate", MIXTURE)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert TABLE.read_bytes() == alone
+
+
+def test_snapshots_are_asked_the_same_and_the_mean_over_the_last_speaks_for_the_run(study):
+    for seed in (1, 2):
+        run = layout.RUNS / MIXTURE / f"30k-1x-seed{seed}"
+        shutil.copytree(run / "model", run / "snapshots" / "9000")
+        evaluation_study.export(run / "snapshots" / "20000", seed + 10)
+    ladder, asked = study.ladder.model_copy(update={"snapshots": (0.3, 0.7)}), study.evaluation.model_copy(update={"average_checkpoints": 2})
+    evaluate(study.model_copy(update={"ladder": ladder, "evaluation": asked}), MIXTURE)
+    curves = {}
+    for row in pq.read_table(TABLE).to_pylist():
+        curves.setdefault((row["run"], row["benchmark"], row["metric"]), {})[row["checkpoint"], row["tokens"]] = row["value"]
+    assert all(list(curve) == [("snapshot", 9000), ("snapshot", 20_000), ("final", 29_000), ("average", 29_000)] for curve in curves.values())
+    curve = curves["30k-1x-seed1", "heldout/code", "bits_per_byte"]
+    assert curve["snapshot", 9000] == curve["final", 29_000] != curve["snapshot", 20_000]
+    assert curve["average", 29_000] == (curve["snapshot", 20_000] + curve["final", 29_000]) / 2
+    assert read_decisive(TABLE)["checkpoint"].unique().to_pylist() == ["average"]
 
 
 def test_a_missing_model_is_one_sentence_and_leaves_the_last_table(study):

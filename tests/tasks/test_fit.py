@@ -104,7 +104,7 @@ def test_one_size_gives_no_winner():
     verdict = fit(one)
     assert verdict.winner is None and verdict.back_test is None
     assert any("no back-test" in warning for warning in verdict.warnings)
-    assert any("the same num_params" in warning for warning in verdict.warnings)
+    assert any("the same N" in warning for warning in verdict.warnings)
     assert verdict.to_tell is not None and verdict.to_tell.startswith("Train at a second, larger size")
 
 

@@ -47,6 +47,7 @@ def changed(tmp_path, path: str, value):
         ("sources/code/sha256", "abc", r"'sources.code.archive.sha256' is 'abc': string should match"),
         ("sources/code/kind", "ftp", r"sources.code"),
         ("sources", {}, r"a study needs at least one source"),
+        ("evaluation/average_checkpoints", 3, "average_checkpoints is 3, but of each run 1 model is kept .* name 2 more ladder.snapshots"),
         ("ladder/seeds", [], r"'ladder.seeds' is \[\]"),
         ("target", ..., r"'target' is missing"),
     ],

@@ -67,9 +67,11 @@ def study(study_folder, default_study) -> Study:
     write_json(layout.FIT / "verdict.json", VERDICT.model_dump())
     layout.REPORT.mkdir()
     (layout.REPORT / "index.html").write_text("<p>report</p>")
-    row = dict.fromkeys(EVALUATION_SCHEMA.names) | {"run_key": "k1", "tokens": 3000, "version": "v1", "stderr": 0.1}
+    row = dict.fromkeys(EVALUATION_SCHEMA.names) | {"run_key": "k1", "tokens": 3000, "checkpoint": "final", "version": "v1", "stderr": 0.1}
     rows = [
         row | {"benchmark": "heldout/code", "metric": "bits_per_byte", "value": 2.5},
+        row | {"benchmark": "heldout/code", "metric": "bits_per_byte", "value": 3.5, "tokens": 1000, "checkpoint": "snapshot"},
+        row | {"benchmark": "heldout/code", "metric": "bits_per_byte", "value": 3.0, "checkpoint": "average"},
         row | {"benchmark": "title-choice", "metric": "accuracy", "value": 0.25},
         row | {"benchmark": "title-choice", "metric": "margin", "value": None},
     ]
@@ -97,7 +99,8 @@ def test_an_execution_from_its_first_run_to_its_verdict(study):
     assert len(run.data.tags["git.commit"]) == 40
     assert "git.dirty" not in run.data.tags
     assert run.data.params["weight/legal"] == "0.75"
-    assert run.data.metrics["bits_per_byte/code"] == 2.5
+    assert [(p.step, p.value) for p in client.get_metric_history(run.info.run_id, "bits_per_byte/code")] == [(1000, 3.5), (3000, 2.5)]
+    assert (run.data.metrics["bits_per_byte/code"], run.data.metrics["bits_per_byte/code/average"]) == (2.5, 3.0)
     assert run.data.metrics["title-choice/accuracy"] == 0.25
     assert "title-choice/margin" not in run.data.metrics
     assert run.inputs
