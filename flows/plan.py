@@ -72,8 +72,8 @@ def plan_study(study: Study) -> StudyPlan:
 
     tokenized = [mixture.recipe for mixture in study.mixtures.values() if (layout.TOKENS / mixture.recipe / MANIFEST).exists()]
     vocab_size = load_manifest(layout.TOKENS / tokenized[0]).vocab_size if tokenized else study.tokenizer.vocab_size
-    seeds = len(study.ladder.seeds)
-    rungs = [_plan_rung(study, run, vocab_size, runs=seeds * len(study.mixtures)) for run in study.ladder.runs() if run.seed == study.ladder.seeds[0]]
+    seeds, runs = len(study.ladder.seeds), study.ladder.runs()
+    rungs = [_plan_rung(study, run, vocab_size, runs=seeds * len(study.mixtures)) for run in runs if run.seed == runs[0].seed]
     epochs: list[EpochsPlan] = []
     finished = 0
     for name, mixture in study.mixtures.items():

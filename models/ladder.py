@@ -69,12 +69,28 @@ PRESETS: dict[str, ModelShape] = {
 }
 
 
+class Seeds(Frozen):
+    """Two seeds under one number, by which a run is named: runs that differ in one of the two alone tell where noise comes from."""
+
+    seed: int
+    initialization: int
+    data: int = Field(description="of the order in which documents are read")
+
+    @classmethod
+    def of(cls, seed: "int | Seeds") -> "Seeds":
+        return seed if isinstance(seed, Seeds) else cls(seed=seed, initialization=seed, data=seed)
+
+
 class LadderRun(Frozen):
     """One rung of the ladder: what a run is, before any data."""
 
     size: str
     tokens_per_parameter: float
-    seed: int
+    seeds: Seeds
+
+    @property
+    def seed(self) -> int:
+        return self.seeds.seed
 
     @property
     def name(self) -> str:
@@ -96,7 +112,9 @@ class Ladder(Frozen):
     tokens_per_parameter: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = Field(
         description="token budgets, as multiples of the parameters of each size (embeddings included once)"
     )
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = Field(description="each seeds both initialisation and data order")
+    seeds: Annotated[tuple[int | Seeds, ...], Field(min_length=1)] = Field(
+        description="a number seeds both initialisation and data order; {seed: 3, initialization: 1, data: 2} tells them apart"
+    )
     snapshots: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         default=(), description="shares of a run's budget after which its model is kept and evaluated, beside the one at the end"
     )
@@ -104,7 +122,8 @@ class Ladder(Frozen):
     def runs(self) -> tuple[LadderRun, ...]:
         """All runs, smallest first."""
         budgets = sorted(self.tokens_per_parameter)
-        return tuple(LadderRun(size=s, tokens_per_parameter=b, seed=seed) for s, b, seed in product(self.sizes, budgets, self.seeds))
+        seeds = map(Seeds.of, self.seeds)
+        return tuple(LadderRun(size=size, tokens_per_parameter=b, seeds=s) for size, b, s in product(self.sizes, budgets, seeds))
 
     @model_validator(mode="after")
     def _sizes_exist_in_order(self) -> Self:

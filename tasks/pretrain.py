@@ -101,7 +101,8 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             weights_by_domain=weights,
             max_epochs=config.max_epochs,
             tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in weights},
-            seed=rung.seed,
+            initialization_seed=rung.seeds.initialization,
+            data_seed=rung.seeds.data,
             code_md5=code_md5(),
         )
         try:
@@ -253,7 +254,9 @@ def result_of(run: PlannedRun, study: Study, mixture: str) -> RunResult:
         mixture=mixture,
         recipe=study.mixtures[mixture].recipe,
         size=run.rung.size,
-        seed=spec.seed,
+        seed=run.rung.seed,
+        initialization_seed=spec.initialization_seed,
+        data_seed=spec.data_seed,
         status=outcome.status,
         num_params=num_params(spec.shape, spec.vocab_size),
         num_params_non_embedding=num_params_non_embedding(spec.shape),

@@ -97,7 +97,7 @@ class Training:
         self.device = torch.device(ACCELERATOR.current_device_name())
         self.rank_sequences = self.plan.batch_sequences // self.ranks
         self.micro_sequences = largest_divisor(self.rank_sequences, self.hardware.micro_batch_sequences)
-        model = ProxyLM(self.spec.shape, self.spec.vocab_size, self.spec.seed)
+        model = ProxyLM(self.spec.shape, self.spec.vocab_size, self.spec.initialization_seed)
         self.engine = start_engine(model, self.spec.training, self.plan.batch_sequences, self.micro_sequences, self.ranks, self.hardware.zero_stage)
         self.step = 0
         self.rows: list[dict[str, Any]] = []
@@ -225,7 +225,6 @@ class Training:
             write_json(self.run.result_file, RunOutcome(status=status, steps=self.step, final_train_loss=loss).model_dump())
             shutil.rmtree(self.run.checkpoints, ignore_errors=True)
         self.engine.destroy()
-
 
     def export(self, to: Path) -> None:
         """The model as it is now, whole or not at all."""

@@ -36,7 +36,8 @@ class RunSpec(Frozen):
     weights_by_domain: dict[str, float]
     max_epochs: float | None
     tokens_md5_by_domain: dict[str, str]
-    seed: int
+    initialization_seed: int
+    data_seed: int
     code_md5: str
 
     @property
@@ -55,7 +56,7 @@ class RunSpec(Frozen):
             ValueError: when weights, budget and cap on epochs can't be met together.
         """
         return TokenStream(
-            tokens_by_domain, self.weights_by_domain, self.training.sequence_length, self.plan.num_sequences, self.seed, self.max_epochs
+            tokens_by_domain, self.weights_by_domain, self.training.sequence_length, self.plan.num_sequences, self.data_seed, self.max_epochs
         )
 
 
@@ -130,7 +131,9 @@ class RunResult(Frozen):
     mixture: str
     recipe: str
     size: str
-    seed: int
+    seed: int  # the number of the two below
+    initialization_seed: int
+    data_seed: int
     status: Literal["completed", "diverged"]
     num_params: int
     num_params_non_embedding: int

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from models.frozen import StudyError
+from models.ladder import Seeds
 from models.verdict import RefusedRun
 from tasks import layout
 from tasks.evaluation_table import BITS_PER_BYTE, HELDOUT, read_decisive
@@ -137,7 +138,8 @@ def _results(study: Study, mixture: str) -> tuple[list[RunResult], list[RefusedR
         path = directory / rung.name / "result.json"
         try:
             result = RunResult.model_validate_json(path.read_bytes())
-            if (result.mixture, result.run, result.size, result.seed) != (mixture, rung.name, rung.size, rung.seed):
+            seeds = Seeds(seed=result.seed, initialization=result.initialization_seed, data=result.data_seed)
+            if (result.mixture, result.run, result.size, seeds) != (mixture, rung.name, rung.size, rung.seeds):
                 raise ValueError("another run")
             results.append(result)
         except FileNotFoundError:

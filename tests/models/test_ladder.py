@@ -45,6 +45,11 @@ def test_a_ladder_lists_its_runs_smallest_first_under_names_of_their_own():
     assert ladder.runs()[0].budget_tokens(1000) == round(0.5 * num_params(PRESETS["30k"], 1000))
 
 
+def test_a_seed_may_stand_for_two():
+    ladder = Ladder.model_validate({"sizes": ["30k"], "tokens_per_parameter": [1], "seeds": [1, {"seed": 2, "initialization": 1, "data": 5}]})
+    assert [(run.name, run.seeds.initialization, run.seeds.data) for run in ladder.runs()] == [("30k-1x-seed1", 1, 1), ("30k-1x-seed2", 1, 5)]
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [

@@ -75,6 +75,8 @@ def write_run(seed: int, status: str = "completed") -> Path:
         "recipe": "raw",
         "size": "30k",
         "seed": seed,
+        "initialization_seed": seed,
+        "data_seed": seed,
         "status": status,
         "num_params": 30_000 + seed,
         "num_params_non_embedding": 20_000,

@@ -60,7 +60,8 @@ def main() -> None:
                 except Interrupted:
                     torch.distributed.barrier()
             Training(run, order, stream).train()
-    torch.distributed.destroy_process_group()
+    torch.distributed.barrier()
+    os._exit(0)  # on a busy machine gloo's threads may abort a process that ends in the ordinary way, after all is done
 
 
 if __name__ == "__main__":

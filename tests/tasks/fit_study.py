@@ -62,6 +62,8 @@ def write_runs(
                 "recipe": "raw",
                 "size": rung.size,
                 "seed": rung.seed,
+                "initialization_seed": rung.seeds.initialization,
+                "data_seed": rung.seeds.data,
                 "status": "completed",
                 "num_params": size,
                 "num_params_non_embedding": num_params_non_embedding(rung.shape),

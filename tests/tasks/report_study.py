@@ -166,6 +166,8 @@ def _result(mixture: str, run: str, size: str, seed: int, num_params: int, ratio
         recipe=recipe,
         size=size,
         seed=seed,
+        initialization_seed=seed,
+        data_seed=seed,
         status="diverged" if diverged else "completed",
         num_params=num_params,
         num_params_non_embedding=int(num_params * 0.6),

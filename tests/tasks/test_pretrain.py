@@ -12,7 +12,7 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models.frozen import StudyError
-from models.ladder import Ladder, num_params
+from models.ladder import Ladder, Seeds, num_params
 from models.training_plan import Hardware, TrainingConfig
 from tasks import layout, pretrain
 from tasks.pretrain import command, planned_runs, resolve_weights, started
@@ -145,6 +145,16 @@ def test_a_mixture_is_trained_recorded_and_not_trained_again(study, capfd, monke
     assert kept[f"{snapshot}/tokenizer.json"] == kept[f"even/{one.run}/model/tokenizer.json"]
     assert kept[f"{snapshot}/model.safetensors"] != kept[f"even/{one.run}/model/model.safetensors"]
     AutoModelForCausalLM.from_pretrained(layout.RUNS / snapshot)
+
+
+@pytest.mark.slow
+def test_each_seed_alone_changes_the_loss(study):
+    train_bpe(iter(["words"]), VOCAB).save_pretrained(layout.TOKENIZER)
+    seeds = (1, Seeds(seed=2, initialization=1, data=2), Seeds(seed=3, initialization=2, data=1))
+    ladder = Ladder(sizes=("30k",), tokens_per_parameter=(0.263,), seeds=seeds)
+    results = pretrain.pretrain(study.model_copy(update={"ladder": ladder}), "even")
+    assert [(result.initialization_seed, result.data_seed) for result in results] == [(1, 1), (1, 2), (2, 1)]
+    assert len({result.final_train_loss for result in results}) == 3
 
 
 @pytest.mark.slow

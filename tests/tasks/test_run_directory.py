@@ -13,7 +13,8 @@ SPEC = RunSpec(
     weights_by_domain={"a": 0.5, "b": 0.5},
     max_epochs=None,
     tokens_md5_by_domain={"a": "1", "b": "2"},
-    seed=1,
+    initialization_seed=1,
+    data_seed=1,
     code_md5="c",
 )
 OTHERS = {
@@ -24,7 +25,8 @@ OTHERS = {
     "weights_by_domain": {"a": 0.4, "b": 0.6},
     "max_epochs": 4.0,
     "tokens_md5_by_domain": {"a": "1", "b": "3"},
-    "seed": 2,
+    "initialization_seed": 2,
+    "data_seed": 2,
     "code_md5": "d",
 }
 
