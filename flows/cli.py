@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows import cli_mix, environment
+from flows import cli_fit, cli_mix, cli_rank, environment
 from models.frozen import StudyError
 from tasks import layout
 from tasks.stage import exit_with
@@ -15,6 +15,8 @@ from tasks.study import Study, load_study
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(cli_mix.app, name="mix")
+app.command("fit")(cli_fit.fit)
+app.command("rank")(cli_rank.rank)
 Params = Annotated[Path, typer.Argument(help="parameter file of the study")]
 
 

@@ -24,5 +24,6 @@ class StudyError(Exception):
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """` (did you mean '...'?)` with the known name that is most like `name`; empty when none is like it."""
-    close = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.5)
-    return f" (did you mean '{close[0]}'?)" if close else ""
+    by_lower = {known.lower(): known for known in names}
+    close = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.5)
+    return f" (did you mean '{by_lower[close[0]]}'?)" if close else ""

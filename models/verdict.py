@@ -1,11 +1,16 @@
 """Which mixture wins at the target, how sure that is, and how such decisions did on the largest size when it was left out."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
+from math import log
 
 import numpy as np
 
 from models.frozen import Frozen
+
+
+LAW, SINGLE_SCALE, COMBINATION = "law", "single-scale", "combination"
+CLEARLY_BETTER = log(20)  # nats
 
 
 class Interval(Frozen):
@@ -33,17 +38,45 @@ class BackTestRow(Frozen):
     actual_loss: float
 
 
-class BackTest(Frozen):
-    """The largest size left out, predicted from the rest."""
+class MethodTest(Frozen):
+    """What one method predicted for the size left out. None is what one mixture, or for a correlation two, can't say."""
 
-    left_out: str  # e.g. "size 300k"
     rows: tuple[BackTestRow, ...]
     decision_accuracy: float | None  # share of pairs of mixtures ranked as the left-out size ranks them
-    spearman: float | None  # None for fewer than three mixtures
-    coverage: float | None  # share of actual losses inside their interval
-    mean_absolute_error: float
+    spearman: float | None
     regret: float | None  # loss at the left-out size of the mixture that the rest would choose, minus the best one's
-    single_scale_decision_accuracy: float | None  # of the ranking at the largest size of the rest, without any law
+    coverage: float  # share of actual losses inside their interval
+    difference_coverage: float | None  # share of pairs whose actual difference is inside its interval
+    mean_absolute_error: float
+    log_score: float | None  # log density (nats) of the actual differences between mixtures; higher is better
+
+
+class BackTest(Frozen):
+    """One size left out, predicted from the sizes below it."""
+
+    left_out: str  # e.g. "size 300k"
+    methods: dict[str, MethodTest]
+
+
+class MethodVerdict(Frozen):
+    """What one method alone would say at the target."""
+
+    predicted_loss: dict[str, Interval]  # by mixture, best first
+    probability_best: dict[str, float]
+    expected_regret: float
+
+
+class MixtureBackTest(Frozen):
+    """Mixtures left out, predicted by a law of mixtures from the losses of the others, all at the largest size that they share."""
+
+    law: str | None  # None when none could be fitted; `why_not` then says why
+    scale: str | None  # in words
+    rows: tuple[BackTestRow, ...] = ()
+    decision_accuracy: float | None = None
+    spearman: float | None = None
+    regret: float | None = None
+    coverage: float | None = None
+    why_not: str | None = None
 
 
 class RefusedRun(Frozen):
@@ -64,13 +97,22 @@ class Verdict(Frozen):
     sentence: str  # the verdict in one sentence
     mixtures: tuple[MixtureVerdict, ...]  # best first
     probability_better: dict[str, dict[str, float]]  # [a][b]: that a's loss at the target is below b's
-    back_test: BackTest | None
+    method: str | None  # which of the methods speaks: LAW, SINGLE_SCALE or COMBINATION; None when nothing could be fitted
+    method_reason: str | None  # in a sentence
+    methods: dict[str, MethodVerdict]  # all that were possible
+    back_tests: tuple[BackTest, ...]  # the largest size left out, then the two largest
+    mixture_back_test: MixtureBackTest | None
     expected_regret: float | None  # of choosing the first, in the loss' unit
     noise_floor: float | None  # standard deviation of a run's loss between seeds, in the loss' unit
     signal_to_noise: float | None  # spread of the mixtures at the largest scale that all have, over noise of their seeds' mean
     to_tell: str | None  # what would make us surer
     refused_runs: tuple[RefusedRun, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def back_test(self) -> MethodTest | None:
+        """Of the method that speaks, on the largest size."""
+        return self.back_tests[0].methods.get(self.method) if self.back_tests and self.method else None
 
 
 class Ranking(Frozen):
@@ -97,6 +139,30 @@ class Ranking(Frozen):
         sums = accumulate(self.probability_best[name] for name in likeliest)
         enough = next(count for count, total in enumerate(sums, start=1) if total >= self.confidence - 1e-12)
         return tuple(likeliest[:enough])
+
+
+def speaker(tests: Sequence[BackTest], methods: Collection[str]) -> tuple[str, str]:
+    """Which of the methods speaks, and why.
+
+    The combination is the default: it is never far from the better of the two (a factor 2 in each difference), and in published comparisons laws did not
+    decide better than a single scale (arXiv 2504.11393). One of the two speaks alone when the back-tests prefer it clearly to the combination, by a
+    likelihood ratio of 20, "strong evidence" (Kass and Raftery 1995); that takes five independent differences at least.
+    """
+    if COMBINATION not in methods:
+        return LAW, "The law speaks: no size has all mixtures at the same token budgets, which a ranking at a single scale would need."
+    scores = {method: [test.methods[method].log_score for test in tests if method in test.methods] for method in (COMBINATION, LAW, SINGLE_SCALE)}
+    totals = {method: sum(score for score in scored if score is not None) for method, scored in scores.items()}
+    if not any(score is not None for score in scores[COMBINATION]):
+        return COMBINATION, "The combination of law and single scale speaks: no back-test compares them."
+    sizes = " and ".join(test.left_out for test in tests)
+    evidence = ", ".join(f"{method} {total:.1f}" for method, total in totals.items())
+    best = max(totals, key=lambda method: totals[method])
+    if totals[best] - totals[COMBINATION] < CLEARLY_BETTER:
+        return COMBINATION, (
+            f"The combination of law and single scale speaks: neither alone predicted the differences between mixtures at {sizes} clearly better "
+            f"(log scores in nats: {evidence}; clearly is {CLEARLY_BETTER:.0f} more)."
+        )
+    return best, f"The {best} speaks: it predicted the differences between mixtures at {sizes} clearly best (log scores in nats: {evidence})."
 
 
 def interval(draws: np.ndarray, confidence: float) -> Interval:

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.laws import identifiability, next_runs
-from models.laws.back_test import back_test
+from models.laws.back_test import Prediction, back_tests, target_predictions
 from models.laws.extrapolation import Extrapolation
 from models.laws.noise import seed_standard_deviation, signal_to_noise
 from models.laws.record import CurvePoint, Laws, MixtureLaw, NoiseFloor, Objective
-from models.verdict import BackTest, MixtureVerdict, Ranking, Verdict, interval, rank, rule, sentence
+from models.verdict import BackTest, MethodVerdict, MixtureVerdict, Ranking, Verdict, interval, rank, rule, sentence, speaker
 from tasks import layout
 from tasks.atomic import replace_directory, write_json
 from tasks.evaluation_table import BITS_PER_BYTE
@@ -112,7 +112,11 @@ def curve(fitted: Extrapolation, mixture: int, study: Study) -> list[CurvePoint]
 def decide(it: FittedStudy, laws: Laws) -> Verdict:
     """What `verdict.json` holds."""
     target = it.study.target
-    ranking, tested = ranked(it.fitted, it.mixtures, target), tested_back(it)
+    predictions = target_predictions(it.fitted, target.num_params, target.tokens) if it.fitted else {}
+    rankings = {method: ranked(prediction, it.mixtures, target) for method, prediction in predictions.items()}
+    tests = tested_back(it)
+    method, reason = speaker(tests, rankings) if rankings else (None, None)
+    ranking = rankings[method] if method else None
     noise_sd = laws.noise.standard_deviation if laws.noise else None
     return Verdict(
         loss=laws.loss,
@@ -120,35 +124,40 @@ def decide(it: FittedStudy, laws: Laws) -> Verdict:
         target_tokens=target.tokens,
         confidence=target.confidence,
         rule=rule(target.confidence),
-        winner=ranking.first if ranking and ranking.is_sure and tested else None,
-        sentence=sentence(ranking, scale_in_words(target), UNIT, tested is not None, noise_sd) if ranking else NOTHING_USABLE,
+        winner=ranking.first if ranking and ranking.is_sure and tests else None,
+        sentence=sentence(ranking, scale_in_words(target), UNIT, bool(tests), noise_sd) if ranking else NOTHING_USABLE,
         mixtures=tuple(mixture_verdicts(it, laws, ranking)),
         probability_better=ranking.probability_better if ranking else {},
-        back_test=tested,
+        method=method,
+        method_reason=reason,
+        methods={name: method_verdict(one) for name, one in rankings.items()},
+        back_tests=tests,
+        mixture_back_test=None,
         expected_regret=ranking.expected_regret if ranking and len(it.mixtures) > 1 else None,
         noise_floor=noise_sd,
         signal_to_noise=laws.noise.signal_to_noise if laws.noise else None,
-        to_tell=what_would_tell(it.fitted, ranking, it.mixtures, target, tested is not None) if it.fitted and ranking else None,
+        to_tell=what_would_tell(it, predictions[method], ranking, bool(tests)) if method and ranking else None,
         refused_runs=tuple(it.refused_runs),
-        warnings=study_warnings(it, laws, tested),
+        warnings=study_warnings(it, laws, tests, method),
     )
 
 
-def ranked(fitted: Extrapolation | None, mixtures: Sequence[str], target: Target) -> Ranking | None:
+def ranked(prediction: Prediction, mixtures: Sequence[str], target: Target) -> Ranking:
     """The mixtures at the target."""
-    if fitted is None:
-        return None
-    draws_bm = fitted.draws_at(np.array([target.num_params]), np.array([target.tokens]))[:, 0]
-    return rank(dict(zip(mixtures, draws_bm.T, strict=True)), target.confidence)
+    return rank(dict(zip(mixtures, prediction.draws_bm.T, strict=True)), target.confidence)
 
 
-def tested_back(it: FittedStudy) -> BackTest | None:
-    """The back-test on the largest size that any run has."""
+def method_verdict(ranking: Ranking) -> MethodVerdict:
+    return MethodVerdict(
+        predicted_loss=ranking.predicted_loss, probability_best=ranking.probability_best, expected_regret=ranking.expected_regret
+    )
+
+
+def tested_back(it: FittedStudy) -> tuple[BackTest, ...]:
     if it.fitted is None:
-        return None
-    largest = max((run.result for run in it.used), key=lambda result: result.num_params)
-    target = it.study.target
-    return back_test(it.fitted.runs, it.mixtures, f"size {largest.size}", target.confidence, target.bootstraps, it.study.seed)
+        return ()
+    names = {float(run.result.num_params): run.result.size for run in it.used}
+    return back_tests(it.fitted.runs, it.mixtures, names, it.study.target.confidence, it.study.target.bootstraps, it.study.seed)
 
 
 def mixture_verdicts(it: FittedStudy, laws: Laws, ranking: Ranking | None) -> Iterator[MixtureVerdict]:
@@ -160,16 +169,19 @@ def mixture_verdicts(it: FittedStudy, laws: Laws, ranking: Ranking | None) -> It
         yield MixtureVerdict(mixture=name, predicted_loss=None, probability_best=None, law=None, runs_used=0, refused=reason)
 
 
-def what_would_tell(fitted: Extrapolation, ranking: Ranking, mixtures: Sequence[str], target: Target, back_tested: bool) -> str | None:
+def what_would_tell(it: FittedStudy, prediction: Prediction, ranking: Ranking, back_tested: bool) -> str | None:
     """What would make us surer; None when we are sure, or there is nothing to compare."""
-    if len(mixtures) < 2 or (ranking.is_sure and back_tested):
+    if len(it.mixtures) < 2 or (ranking.is_sure and back_tested):
         return None
     if not back_tested:
         return "Train at a second, larger size: only then can predictions be tested at a size that was left out."
-    first, second = list(ranking.predicted_loss)[:2]
-    found = next_runs.options(fitted, mixtures.index(first), mixtures.index(second), target.num_params, target.tokens, target.confidence)
-    spent_flops = float((6 * fitted.runs.num_params * fitted.runs.tokens).sum())
-    return next_runs.in_words(found, first, second, spent_flops, target.confidence)
+    assert it.fitted
+    target, names = it.study.target, list(ranking.predicted_loss)[:2]
+    first, second = (it.mixtures.index(name) for name in names)
+    difference_b = np.log(prediction.draws_bm[:, first] / prediction.draws_bm[:, second])
+    found = next_runs.options(it.fitted, difference_b, first, second, target.num_params, target.tokens, target.confidence)
+    spent_flops = float((6 * it.fitted.runs.num_params * it.fitted.runs.tokens).sum())
+    return next_runs.in_words(found, names[0], names[1], spent_flops, target.confidence)
 
 
 def scale_in_words(target: Target) -> str:

@@ -1,6 +1,6 @@
 """What a reader of the verdict must know, in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -12,25 +12,27 @@ EPOCHS_WITHOUT_LOSS = 4.0  # repeating data so often is nearly as good as new da
 FAR = 100.0  # times the compute of the largest run
 
 
-def study_warnings(it: FittedStudy, laws: Laws, tested: BackTest | None) -> tuple[str, ...]:
-    """One sentence per doubt, the gravest first."""
+def study_warnings(it: FittedStudy, laws: Laws, tests: Sequence[BackTest], method: str | None) -> tuple[str, ...]:
+    """One sentence per doubt, the gravest first. `method` is the one that speaks."""
     warnings = [f"{name} is refused: {reason}" for name, reason in it.refused_mixtures.items()]
     if it.fitted is None:
         return tuple(warnings)
     of_the_law = dict.fromkeys(warning for law in laws.mixtures.values() for warning in law.warnings)
-    return (*warnings, *_about_back_test(tested), *_about_repetition(it), *_about_distance(it), *of_the_law, *_about_seeds(laws), *_about_runs(it))
+    return (*warnings, *_about_back_tests(tests, method), *_about_repetition(it), *_about_distance(it), *of_the_law, *_about_seeds(laws), *_about_runs(it))
 
 
-def _about_back_test(tested: BackTest | None) -> Iterator[str]:
-    if tested is None:
+def _about_back_tests(tests: Sequence[BackTest], method: str | None) -> Iterator[str]:
+    if not tests:
         yield "There is no back-test, so no winner is named: no mixture has runs both at the largest size and at a smaller one."
-        return
-    if tested.coverage is not None and tested.coverage < 0.5:
-        held = round(tested.coverage * len(tested.rows))
-        yield f"In the back-test {held} of {len(tested.rows)} losses at {tested.left_out} lay in their interval: it misses by more than it admits."
-    accuracy, simple = tested.decision_accuracy, tested.single_scale_decision_accuracy
-    if accuracy is not None and simple is not None and simple > accuracy:
-        yield f"In the back-test the order at the next smaller size was right for {simple:.0%} of pairs, the law's for {accuracy:.0%}."
+    for test in tests:
+        tested = test.methods.get(method or "")
+        if tested is None:
+            continue
+        if tested.coverage < 0.5:
+            held = round(tested.coverage * len(tested.rows))
+            yield f"In the back-test {held} of {len(tested.rows)} losses at {test.left_out} lay in their interval: it misses by more than it admits."
+        if tested.decision_accuracy is not None and tested.decision_accuracy < 0.5:
+            yield f"In the back-test the {method} decided {tested.decision_accuracy:.0%} of the pairs as {test.left_out} does: worse than a coin."
 
 
 def _about_repetition(it: FittedStudy) -> Iterator[str]:

@@ -244,7 +244,7 @@ def record_verdict(study: Study) -> None:
     for mixture in verdict.mixtures:
         metrics[f"predicted_loss/{mixture.mixture}"] = mixture.predicted_loss.value if mixture.predicted_loss else None
         metrics[f"probability_best/{mixture.mixture}"] = mixture.probability_best
-    if verdict.back_test:
+    if verdict.back_test:  # of the method that speaks
         metrics["back_test/decision_accuracy"] = verdict.back_test.decision_accuracy
         metrics["back_test/coverage"] = verdict.back_test.coverage
         metrics["back_test/mean_absolute_error"] = verdict.back_test.mean_absolute_error

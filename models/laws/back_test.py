@@ -1,19 +1,38 @@
-"""Would the small sizes have decided as the largest one does? The largest size is left out, the rest predicts it."""
+"""Would the small sizes have decided as a larger one does? It is left out, the sizes below predict it, by each way of predicting.
 
-from collections.abc import Sequence
-from itertools import combinations
+Shapes: b draws, m mixtures.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.special import logsumexp
+from scipy.stats import norm
 
-from models.laws.extrapolation import extrapolation
+from models import decisions
+from models.laws.extrapolation import Extrapolation, extrapolation
 from models.laws.law import Array
 from models.laws.noise import Runs
-from models.verdict import BackTest, BackTestRow, interval
+from models.laws.single_scale import SingleScale, single_scale
+from models.verdict import COMBINATION, LAW, SINGLE_SCALE, BackTest, BackTestRow, MethodTest, interval
+
+
+def back_tests(
+    runs: Runs, mixtures: Sequence[str], size_names: Mapping[float, str], confidence: float, draws: int, seed: int
+) -> tuple[BackTest, ...]:
+    """The largest size left out and, of three or more, also the second largest together with it: predicted from the sizes below. `size_names` are
+    by number of parameters."""
+    sizes = np.unique(runs.num_params)
+    left_out = sizes[:0:-1][:2]  # the smallest is never left out
+    tests = (
+        back_test(runs.where(runs.num_params <= size), mixtures, f"size {size_names[float(size)]}", confidence, draws, seed) for size in left_out
+    )
+    return tuple(test for test in tests if test)
 
 
 def back_test(runs: Runs, mixtures: Sequence[str], left_out: str, confidence: float, draws: int, seed: int) -> BackTest | None:
-    """Predicts every mixture's mean loss at the largest size, from a law refitted to all smaller ones.
+    """Predicts every mixture's mean loss at the largest size from all smaller ones.
 
     Mixtures (named by `runs.mixture`) take part that have runs at that size and below. None when there is only one size, or no such mixture.
     """
@@ -22,57 +41,98 @@ def back_test(runs: Runs, mixtures: Sequence[str], left_out: str, confidence: fl
     if not len(taking_part):
         return None
     rest, held = (_renumbered(runs.where(side & np.isin(runs.mixture, taking_part)), taking_part) for side in (~is_left_out, is_left_out))
-    actual = _means(held)
-    predicted_bm = _predictions(rest, held, draws, seed)
-    intervals = [interval(column, confidence) for column in predicted_bm.T]
+    actual = np.bincount(held.mixture, held.loss) / np.bincount(held.mixture)
+    names = [mixtures[int(m)] for m in taking_part]
+    found = predictions(extrapolation(rest, draws, seed), held)
+    return BackTest(left_out=left_out, methods={method: _tested(it, names, actual, confidence) for method, it in found.items()})
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Draws (b, m) of the mixtures' losses by each of several opinions that count alike."""
+
+    opinions: tuple[Array, ...]
+
+    @property
+    def draws_bm(self) -> Array:
+        """The linear opinion pool (Stone 1961): every opinion's draws in turn. A draw of all mixtures is one opinion's."""
+        turn = np.arange(len(self.opinions[0])) % len(self.opinions)
+        return np.choose(turn[:, None], self.opinions)
+
+    def log_score(self, actual: Array) -> float | None:
+        """The log density (nats) of what the mixtures' log-losses differed by: the mean over pairs, for as many differences as are independent (m - 1).
+
+        Opinions are taken as normal in each difference. None for one mixture.
+        """
+        first, second = np.triu_indices(len(actual), k=1)
+        if not len(first):
+            return None
+        true = np.log(actual[first] / actual[second])
+        densities = []
+        for draws_bm in self.opinions:
+            difference = np.log(draws_bm[:, first] / draws_bm[:, second])
+            densities.append(norm.logpdf(true, difference.mean(0), difference.std(0)))
+        return float((logsumexp(densities, axis=0) - np.log(len(densities))).mean() * (len(actual) - 1))
+
+
+def target_predictions(fitted: Extrapolation, num_params: float, tokens: float) -> dict[str, Prediction]:
+    """Of every mixture's expected loss at one scale, by method."""
+    scale = np.array([num_params]), np.array([tokens])
+    return _by_method(*(way.draws_at(*scale)[:, 0] for way in _ways(fitted)))
+
+
+def predictions(fitted: Extrapolation, held: Runs) -> dict[str, Prediction]:
+    """Of what the held-out runs' mean loss per mixture would be, noise between their seeds included, by method."""
+    return _by_method(*(_held_out(way, held, fitted.runs.num_mixtures) for way in _ways(fitted)))
+
+
+def _ways(fitted: Extrapolation) -> list[Extrapolation | SingleScale]:
+    simple = single_scale(fitted)
+    return [fitted] if simple is None else [fitted, simple]
+
+
+def _by_method(law: Array, simple: Array | None = None) -> dict[str, Prediction]:
+    if simple is None:
+        return {LAW: Prediction((law,))}
+    return {LAW: Prediction((law,)), SINGLE_SCALE: Prediction((simple,)), COMBINATION: Prediction((law, simple))}
+
+
+def _held_out(way: Extrapolation | SingleScale, held: Runs, num_mixtures: int) -> Array:
+    """(b, m)"""
+    sums, counts = 0.0, np.bincount(held.mixture, minlength=num_mixtures)
+    for cell in np.unique(held.cell):
+        here = held.where(held.cell == cell)
+        seeds = np.bincount(here.mixture, minlength=num_mixtures)
+        sums += seeds * way.draws_at(here.num_params[:1], here.tokens[:1], seeds=int(seeds.max()), place=1 + int(cell))[:, 0]
+    return sums / counts
+
+
+def _tested(prediction: Prediction, mixtures: Sequence[str], actual: Array, confidence: float) -> MethodTest:
+    draws_bm = prediction.draws_bm
+    intervals = [interval(column, confidence) for column in draws_bm.T]
     predicted = np.array([it.value for it in intervals])
-    single_scale = _means(rest.where(rest.num_params == rest.num_params.max())) if _all_present(rest) else None
-    several = len(taking_part) > 1
-    return BackTest(
-        left_out=left_out,
+    return MethodTest(
         rows=tuple(
-            BackTestRow(mixture=mixtures[int(m)], predicted_loss=it, actual_loss=float(loss))
-            for m, it, loss in zip(taking_part, intervals, actual, strict=True)
+            BackTestRow(mixture=name, predicted_loss=it, actual_loss=float(loss)) for name, it, loss in zip(mixtures, intervals, actual, strict=True)
         ),
-        decision_accuracy=decision_accuracy(predicted, actual),
-        spearman=float(np.corrcoef(rankdata(predicted), rankdata(actual))[0, 1])
-        if len(taking_part) > 2 and np.ptp(predicted) and np.ptp(actual)
-        else None,
-        coverage=float(np.mean([it.low <= loss <= it.high for it, loss in zip(intervals, actual, strict=True)])),
+        decision_accuracy=decisions.decision_accuracy(predicted, actual),
+        spearman=decisions.spearman(predicted, actual),
+        regret=decisions.regret(predicted, actual) if len(actual) > 1 else None,
+        coverage=decisions.coverage(np.array([it.low for it in intervals]), np.array([it.high for it in intervals]), actual),
+        difference_coverage=_difference_coverage(draws_bm, actual, confidence),
         mean_absolute_error=float(np.abs(predicted - actual).mean()),
-        regret=float(actual[predicted.argmin()] - actual.min()) if several else None,
-        single_scale_decision_accuracy=decision_accuracy(single_scale, actual) if single_scale is not None else None,
+        log_score=prediction.log_score(actual),
     )
 
 
-def decision_accuracy(predicted: Array, actual: Array) -> float | None:
-    """The share of pairs that `predicted` (m) orders as `actual` (m) does; predicted ties count half, actual ties not at all. None without pairs."""
-    pairs = [(predicted[i] - predicted[j], actual[i] - actual[j]) for i, j in combinations(range(len(actual)), 2) if actual[i] != actual[j]]
-    return float(np.mean([0.5 if p == 0 else (p < 0) == (a < 0) for p, a in pairs])) if pairs else None
-
-
-def _predictions(rest: Runs, held: Runs, draws: int, seed: int) -> Array:
-    """(b, m) draws of what the held-out runs' mean loss per mixture would be, noise between their seeds included."""
-    fitted = extrapolation(rest, draws, seed)
-    cells = np.unique(held.cell)
-    sums, counts = np.zeros((draws, rest.num_mixtures)), np.bincount(held.mixture, minlength=rest.num_mixtures)
-    for cell in cells:
-        here = held.where(held.cell == cell)
-        seeds = np.bincount(here.mixture, minlength=rest.num_mixtures)
-        at_cell = fitted.draws_at(here.num_params[:1], here.tokens[:1], seeds=int(seeds.max()), place=1 + int(cell))[:, 0]
-        sums += seeds * at_cell
-    return sums / counts
+def _difference_coverage(draws_bm: Array, actual: Array, confidence: float) -> float | None:
+    """The share of pairs whose difference lies in its interval."""
+    first, second = np.triu_indices(len(actual), k=1)
+    if not len(first):
+        return None
+    low, high = np.quantile(draws_bm[:, first] - draws_bm[:, second], [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    return decisions.coverage(low, high, actual[first] - actual[second])
 
 
 def _renumbered(runs: Runs, mixtures: Array) -> Runs:
     return Runs(np.searchsorted(mixtures, runs.mixture), runs.cell, runs.seed, runs.num_params, runs.tokens, runs.loss)
-
-
-def _means(runs: Runs) -> Array:
-    """(m) mean loss of each mixture's runs."""
-    return np.bincount(runs.mixture, runs.loss) / np.bincount(runs.mixture)
-
-
-def _all_present(rest: Runs) -> bool:
-    """Whether every mixture has runs at the largest size of the rest."""
-    return len(np.unique(rest.mixture[rest.num_params == rest.num_params.max()])) == rest.num_mixtures

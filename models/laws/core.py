@@ -1,8 +1,9 @@
 """The fitting core that all laws share: a law declares its parameters and its prediction, the core finds them.
 
 Objective: sum_i w_i Huber_delta(log y_i - log f(x_i; theta)) + 1/2 sum_k ((u_k - m_k) / s_k)^2, after arXiv 2203.15556 eq. 3 and appendix D.3;
-the second sum only where a law declares priors. L-BFGS (SciPy) over unbounded coordinates u, from many starts, polished in coordinates
-whitened by the Gauss-Newton Hessian: flat valleys become round, so that the minimum is exact and a warm-started refit takes few steps.
+y_i - f where a law's residuals are absolute; the second sum only where a law declares priors. L-BFGS (SciPy) over unbounded coordinates u, from many
+starts, polished in coordinates whitened by the Gauss-Newton Hessian: flat valleys become round, so that the minimum is exact and a warm-started
+refit takes few steps.
 
 Shapes: n rows, p parameters, b draws.
 """
@@ -25,7 +26,7 @@ class Problem:
 
     law: Law
     inputs: Mapping[str, Array]
-    log_loss: Array
+    observed: Array  # log y, or y where the law's residuals are absolute
     weights: Array
     delta: float
     prior_mean: Array
@@ -38,7 +39,7 @@ class Problem:
         return cls(
             law=law,
             inputs=inputs,
-            log_loss=np.log(loss),
+            observed=np.log(loss) if law.residual == "log" else np.asarray(loss, dtype=float),
             weights=np.ones(len(loss)) if weights is None else weights,
             delta=delta,
             prior_mean=np.array([prior[0] if prior else 0.0 for prior in priors]),
@@ -52,10 +53,18 @@ class Problem:
         return self.delta**2 * float(self.weights.max())
 
     def residuals(self, u: Array) -> tuple[Array, Array]:
-        """log f - log y (n) and its derivatives by u (n, p)."""
+        """log f - log y, or f - y (n), and its derivatives by u (n, p)."""
         values = self.coordinates.values(u)
-        log_prediction, jacobian = self.law.log_prediction_and_jacobian(values, self.inputs)
-        return log_prediction - self.log_loss, jacobian * self.coordinates.slopes(u, values)
+        predicted, jacobian = self.law.log_prediction_and_jacobian(values, self.inputs)
+        if self.law.residual == "absolute":
+            predicted = np.exp(predicted)
+            jacobian = jacobian * predicted[:, None]
+        return predicted - self.observed, jacobian * self.coordinates.slopes(u, values)
+
+    @property
+    def response(self) -> Array:
+        """y (n)."""
+        return np.exp(self.observed) if self.law.residual == "log" else self.observed
 
     def objective(self, u: Array) -> tuple[float, Array]:
         """The objective and its gradient (p)."""
@@ -110,37 +119,52 @@ def usable_rows(columns: Mapping[str, Array]) -> tuple[Array, tuple[Dropped, ...
     return usable, tuple(dropped)
 
 
-def fit(problem: Problem) -> Fit:
-    """The best of many starts: all are evaluated, the best few minimised, the winner polished until it no longer falls.
+def fit(problem: Problem, starts: Array | None = None) -> Fit:
+    """The best of many starts (parameter values, (starts, p); the law's own when absent): all are evaluated, the best few minimised and polished
+    until the objective no longer falls.
 
     Raises:
-        StudyError: when the rows are fewer than the parameters that they alone decide, or all losses are equal.
+        StudyError: when the rows are fewer than the parameters that they alone decide, all responses are equal, or the law has no value at any start.
     """
-    free = int((problem.prior_precision == 0).sum())
-    if len(problem.log_loss) <= free:
-        raise StudyError(
-            f"The law '{problem.law.name}' has {free} free parameters and only {len(problem.log_loss)} usable rows: add runs, or a simpler law."
-        )
-    if np.ptp(problem.log_loss) == 0:
-        raise StudyError(f"All {len(problem.log_loss)} losses are equal ({np.exp(problem.log_loss[0]):g}): there is nothing to fit a law to.")
-    starts = problem.coordinates.unbounded(problem.law.starts(problem.inputs, np.exp(problem.log_loss)))
-    start_objectives = [problem.objective(start)[0] for start in starts]
-    best_first = starts[np.argsort(start_objectives, kind="stable")][:STARTS_POLISHED]
-    ends = [_polished(problem, start) for start in best_first]
+    check_fittable(problem)
+    starts = problem.coordinates.unbounded(problem.law.starts(problem.inputs, problem.response) if starts is None else starts)
+    with np.errstate(all="ignore"):
+        start_objectives = np.array([problem.objective(start)[0] for start in starts])
+    if not np.isfinite(start_objectives).any():
+        raise StudyError(f"The law '{problem.law.name}' has no value at these rows: are the columns mapped as they should be?")
+    best_first = starts[np.argsort(start_objectives, kind="stable")][: min(STARTS_POLISHED, int(np.isfinite(start_objectives).sum()))]
+    with np.errstate(all="ignore"):
+        ends = [_polished(problem, start) for start in best_first]
     objectives = np.nan_to_num([objective for _, objective in ends], nan=np.inf)
     u, objective = ends[int(objectives.argmin())]
     return Fit(problem, u, objective, int((objectives <= objective * 1.001).sum()), len(ends))
 
 
+def check_fittable(problem: Problem) -> None:
+    """
+    Raises:
+        StudyError: when the rows are fewer than the parameters that they alone decide, or all responses are equal.
+    """
+    free, rows = int((problem.prior_precision == 0).sum()), len(problem.observed)
+    if rows <= free:
+        raise StudyError(f"The law '{problem.law.name}' has {free} free parameters and only {rows} usable rows: add runs, or a simpler law.")
+    if np.ptp(problem.observed) == 0:
+        what = "losses" if problem.law.response == "loss" else f"values of {problem.law.response}"
+        raise StudyError(f"All {rows} {what} are equal ({problem.response[0]:g}): there is nothing to fit a law to.")
+
+
 def refits(fitted: Fit, problems: Iterator[Problem]) -> Array:
-    """The minima (b, p; parameter values) of neighbours of a fitted problem: one Gauss-Newton step from its minimum, then L-BFGS, whitened there."""
-    minima = []
-    for problem in problems:
-        _, gradient = problem.objective(fitted.u)
-        start = fitted.u - np.linalg.lstsq(problem.hessian(fitted.u), gradient)[0]
-        start = start if np.isfinite(problem.objective(start)[0]) else fitted.u
-        minima.append(_descend(problem, start, _whitening(problem, start))[0])
-    return fitted.problem.coordinates.values(np.stack(minima))
+    """The minima (b, p; parameter values) of neighbours of a fitted problem."""
+    return fitted.problem.coordinates.values(np.stack([minimum_near(problem, fitted.u)[0] for problem in problems]))
+
+
+def minimum_near(problem: Problem, u: Array) -> tuple[Array, float]:
+    """The minimum (p) and its objective: one Gauss-Newton step from a place that is close to it, then L-BFGS, whitened there."""
+    with np.errstate(all="ignore"):
+        _, gradient = problem.objective(u)
+        start = u - np.linalg.lstsq(problem.hessian(u), gradient)[0]
+        start = start if np.isfinite(problem.objective(start)[0]) else u
+        return _descend(problem, start, _whitening(problem, start))
 
 
 def bootstrap(fitted: Fit, draws: int, seed: int, clusters: Array | None = None, strata: Array | None = None) -> Array:
@@ -184,8 +208,7 @@ def _descend(problem: Problem, start: Array, whitening: Array) -> tuple[Array, f
         value, gradient = problem.objective(start + whitening @ z)
         return value / unit, gradient @ whitening / unit
 
-    with np.errstate(over="ignore", invalid="ignore"):
-        result = minimize(scaled, np.zeros(len(start)), jac=True, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-11, "gtol": 1e-7})
+    result = minimize(scaled, np.zeros(len(start)), jac=True, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-11, "gtol": 1e-7})
     return start + whitening @ result.x, float(result.fun) * unit
 
 

@@ -50,9 +50,9 @@ class Extrapolation:
         }
         log_loss = np.stack([self.law.log_prediction(values, inputs) for values in self.draws_bp]).reshape(len(self.draws_bp), -1, num_mixtures)
         random = np.random.default_rng([self.seed, 1, place])
-        log_loss += _noise(random, self.misfit_variances_b, self.misfit_variance.common_share, num_mixtures)
+        log_loss += noise(random, self.misfit_variances_b, self.misfit_variance.common_share, num_mixtures)
         if seeds:
-            log_loss += _noise(random, self.seed_variances_b / seeds, self.seed_variance.common_share, num_mixtures)
+            log_loss += noise(random, self.seed_variances_b / seeds, self.seed_variance.common_share, num_mixtures)
         return np.exp(log_loss)
 
 
@@ -100,7 +100,7 @@ def _perturbed(fitted: Fit, runs: Runs, seed: Variance, misfit: Variance, varian
         precision = np.where(own, 1 / of_deviations, problem.prior_precision)
         yield replace(
             problem,
-            log_loss=problem.log_loss + between_seeds + between_cells,
+            observed=problem.observed + between_seeds + between_cells,
             weights=row_weights(runs, of_seeds, of_misfit),
             prior_mean=problem.prior_mean + random.standard_normal(len(own)) * precision**-0.5,
             prior_precision=precision,
@@ -113,7 +113,7 @@ def _paired_noise(random: np.random.Generator, variance: float, common_share: fl
     return variance**0.5 * (common_share**0.5 * common + (1 - common_share) ** 0.5 * own)
 
 
-def _noise(random: np.random.Generator, variances_b: Array, common_share: float, num_mixtures: int) -> Array:
+def noise(random: np.random.Generator, variances_b: Array, common_share: float, num_mixtures: int) -> Array:
     """(b, 1, m) noise of which a share is the same for all mixtures."""
     common, own = random.standard_normal((len(variances_b), 1, 1)), random.standard_normal((len(variances_b), 1, num_mixtures))
     return variances_b[:, None, None] ** 0.5 * (common_share**0.5 * common + (1 - common_share) ** 0.5 * own)

@@ -2,17 +2,81 @@
 
 import numpy as np
 
-from models.laws.core import Fit
+from models.frozen import StudyError
+from models.laws.core import Fit, Problem
 from models.laws.law import Array
 
 FEWEST_VALUES = 3  # of an input, to tell the exponent from the coefficient and both from the rest
 FLAT_VALLEY = 1.0  # standard deviation of a parameter's logarithm (or of its place between bounds, as logit): known within a factor e
+NO_INFLUENCE = 1e-9  # of the strongest direction of the scaled Jacobian: below it, rounding
+STARTS_LOOKED_AT = 8
+FEWEST_DRAWS = 20  # of a bootstrap, to tell its 5% and 95% quantiles
+NORMAL_95 = 1.645  # standard deviations
 PRIOR_DECIDED = 0.8  # of the prior's standard deviation that is left after the fit
 
 
 def warnings(fitted: Fit) -> tuple[str, ...]:
     """One sentence per doubt. Empty for a fit whose parameters the data decide."""
     return (*_few_values(fitted), *_bounds_reached(fitted), *_priors_that_decide(fitted), *_flat_valley(fitted))
+
+
+def check_identifiable(problem: Problem) -> None:
+    """Refuses rows that hold nothing at all about a parameter, wherever it may be: one that moves no prediction, or one that comes with an input
+    that is the same in all rows.
+
+    Raises:
+        StudyError: naming the parameters, the input and the way out.
+    """
+    without_influence, entangled = _structure(problem)
+    law = problem.law.name
+    if without_influence:
+        raise StudyError(
+            f"These {len(problem.observed)} rows say nothing about {_listed(without_influence)}, which would change the prediction of none of them: "
+            f"add runs where {'they do' if len(without_influence) > 1 else 'it does'}, or give a value, as with --fix {without_influence[0]}=VALUE."
+        )
+    constant = {name: column[0] for name, column in problem.inputs.items() if column.dtype.kind == "f" and np.ptp(column) == 0}
+    if constant and entangled:
+        values = _listed([f"{name} ({value:g})" for name, value in constant.items()])
+        raise StudyError(
+            f"All {len(problem.observed)} rows have the same {values}, so that the law '{law}' can't tell {_listed(entangled)} apart: "
+            f"add runs at another {next(iter(constant))}, give values with --fix, or fit a law without it."
+        )
+
+
+def _structure(problem: Problem) -> tuple[list[str], list[str]]:
+    """Names of parameters that no prediction depends on; and of those that only act together. Where a law starts, not where it is fitted: there a
+    parameter may have lost its influence by its value."""
+    starts = problem.coordinates.unbounded(problem.law.starts(problem.inputs, problem.response))
+    free = problem.prior_precision == 0
+    names = np.array(problem.law.names)[free]
+    best_rank, best = -1, ([], [])
+    with np.errstate(all="ignore"):
+        jacobians = [problem.residuals(u)[1][:, free] for u in starts[:: max(1, len(starts) // STARTS_LOOKED_AT)]]
+    for jacobian in jacobians:
+        if not np.isfinite(jacobian).all():
+            continue
+        lengths = np.linalg.norm(jacobian, axis=0)
+        acts = lengths > NO_INFLUENCE * lengths.max()
+        _, strength, directions = np.linalg.svd(jacobian[:, acts] / lengths[acts], full_matrices=True)
+        rank = int((strength > NO_INFLUENCE * strength[0]).sum())
+        if rank > best_rank:
+            in_null_space = np.linalg.norm(directions[rank:], axis=0) > 0.01
+            best_rank, best = rank, (list(names[~acts]), list(names[acts][in_null_space]))
+    return best
+
+
+def wide_intervals(fitted: Fit, draws: Array) -> tuple[str, ...]:
+    """A sentence per parameter that is a scale (fitted as a logarithm, or between 0 and a bound) and whose draws (b, p; values) spread over more
+    than the factor that the flat valley's standard deviation allows."""
+    if len(draws) < FEWEST_DRAWS:
+        return ()
+    low, high = np.quantile(np.nan_to_num(draws, nan=np.inf), [0.05, 0.95], axis=0, method="inverted_cdf")
+    return tuple(
+        f"{parameter.name} is hardly known: 90% of the draws lie between {below:.3g} and {above:.3g}."
+        for parameter, below, above in zip(fitted.problem.law.parameters, low, high, strict=True)
+        if parameter.transform == "log" or parameter.low == 0
+        if not above <= below * np.exp(2 * NORMAL_95 * FLAT_VALLEY)
+    )
 
 
 def _few_values(fitted: Fit) -> list[str]:
@@ -49,7 +113,7 @@ def _flat_valley(fitted: Fit) -> list[str]:
     free = fitted.problem.prior_precision == 0
     if not free.any():
         return []
-    spread, directions = np.linalg.eigh(_covariance(fitted)[np.ix_(free, free)])
+    spread, directions = np.linalg.eigh(covariance(fitted)[np.ix_(free, free)])
     if spread[-1] <= FLAT_VALLEY**2:
         return []
     names = [name for name, is_free in zip(fitted.problem.law.names, free, strict=True) if is_free]
@@ -58,10 +122,10 @@ def _flat_valley(fitted: Fit) -> list[str]:
 
 
 def _standard_deviations(fitted: Fit) -> Array:
-    return np.sqrt(np.diag(_covariance(fitted)))
+    return np.sqrt(np.diag(covariance(fitted)))
 
 
-def _covariance(fitted: Fit) -> Array:
+def covariance(fitted: Fit) -> Array:
     """(p, p) of u, from the least-squares Hessian; where there are no priors, the residuals tell the noise."""
     problem = fitted.problem
     residual, jacobian = problem.residuals(fitted.u)

@@ -22,16 +22,16 @@ class Option:
     chance_to_tell: float  # that the difference, once these runs are in, is beyond doubt at the confidence asked
 
 
-def options(fitted: Extrapolation, first: int, second: int, num_params: float, tokens: float, confidence: float) -> list[Option]:
-    """Designs that would tell more, cheapest first.
+def options(
+    fitted: Extrapolation, difference_b: Array, first: int, second: int, num_params: float, tokens: float, confidence: float
+) -> list[Option]:
+    """Designs that would tell more, cheapest first. `difference_b`: draws of log L_first - log L_second at the target, as they stand.
 
     The law is linearised at its minimum: runs add information whatever their outcome, which gives the spread s' of the difference with them, from the
     present s. The outcome is not known yet: the estimate will move by a normal of variance s^2 - s'^2, which gives the chance that it ends beyond
     z s' (Raiffa and Schlaifer 1961, preposterior analysis).
     """
-    draws = np.log(fitted.draws_at(np.array([num_params]), np.array([tokens]))[:, 0, [first, second]])
-    difference = draws[:, 0] - draws[:, 1]
-    low, middle, high = np.quantile(difference, [(1 - confidence) / 2, 0.5, (1 + confidence) / 2])
+    low, middle, high = np.quantile(difference_b, [(1 - confidence) / 2, 0.5, (1 + confidence) / 2])
     sd_now = (high - low) / 2 / norm.ppf((1 + confidence) / 2)
     linear_now = _difference_sd(fitted, fitted.runs, first, second, num_params, tokens)
     found = []

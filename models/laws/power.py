@@ -27,6 +27,13 @@ class Power(Law):
         E, A, alpha = values
         return np.log(E + A * inputs[self.inputs[0]] ** -alpha)
 
+    def log_prediction_and_jacobian(self, values: Array, inputs: Mapping[str, Array]) -> tuple[Array, Array]:
+        E, A, alpha = values
+        log_x = np.log(inputs[self.inputs[0]])
+        by_x = np.exp(-alpha * log_x)
+        loss = E + A * by_x
+        return np.log(loss), np.stack([np.ones_like(loss), by_x, -A * by_x * log_x], axis=1) / loss[:, None]
+
     def starts(self, inputs: Mapping[str, Array], loss: Array) -> Array:
         middle_loss, middle_x = (np.exp(np.log(x).mean()) for x in (loss, inputs[self.inputs[0]]))
         grid = product((0.05, 0.2, 0.4, 0.6, 0.8, 0.95), (0.03, 0.1, 0.2, 0.35, 0.5, 0.8))

@@ -4,6 +4,7 @@ Shapes: n runs, d domains, t losses, m mixtures to predict, b draws.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.laws.law import Array
@@ -21,6 +22,10 @@ class MixtureRuns:
 
 class FittedMixtureLaw(ABC):
     """Predicts the target: the losses weighted by `target_t`."""
+
+    candidates: Mapping[str, Mapping[str, float | None]]  # evidence by law, of a law that chooses; empty for the others
+    sentence: str  # which law speaks, and why
+    warnings: tuple[str, ...]  # what the runs don't tell, in words
 
     @abstractmethod
     def predict(self, weights_md: Array) -> Array:

@@ -38,7 +38,7 @@ def replication() -> Fit:
 def test_the_published_fit_is_reproduced(replication):
     """arXiv 2404.10102, 240 runs."""
     ours = replication.coefficients
-    assert len(replication.problem.log_loss) == 240
+    assert len(replication.problem.observed) == 240
     assert replication.objective == pytest.approx(LOWEST_OBJECTIVE, abs=1e-9)
     assert replication.objective < PUBLISHED_OBJECTIVE
     assert replication.starts_agreeing == replication.starts_polished

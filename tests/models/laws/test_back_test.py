@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.laws.back_test import back_test, decision_accuracy
+from models.laws.back_test import back_test
 from tests.models.laws.simulated_study import random_truth, simulated_runs
 
 NAMES = ("a", "b", "c")
@@ -43,9 +43,3 @@ def test_mixtures_without_runs_at_the_largest_size_take_no_part():
     found = back_test(kept, NAMES, "size 300k", 0.9, draws=20, seed=0)
     assert found is not None and [row.mixture for row in found.rows] == ["a", "c"]
     assert found.spearman is None
-
-
-def test_decision_accuracy_counts_pairs():
-    assert decision_accuracy(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0])) == pytest.approx(2 / 3)
-    assert decision_accuracy(np.array([1.0, 1.0]), np.array([1.0, 2.0])) == 0.5
-    assert decision_accuracy(np.array([1.0, 2.0]), np.array([1.0, 1.0])) is None

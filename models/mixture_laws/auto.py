@@ -1,0 +1,119 @@
+"""The laws together, each heard as far as it was right about runs that it had not seen.
+
+Shapes: n runs, d domains, t losses, k laws, m mixtures.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from models.laws.law import Array
+from models.mixture_laws.asked import Asked
+from models.mixture_laws.blend import blend_weights
+from models.mixture_laws.boosted_trees import BoostedTrees
+from models.mixture_laws.effective_data import EffectiveData
+from models.mixture_laws.error_of_prediction import ErrorOfPrediction, noise_between_seeds
+from models.mixture_laws.evidence import doubts, evidence, sentence
+from models.mixture_laws.exponential import Exponential
+from models.mixture_laws.folds import distinct_mixtures, interleaved_folds, outward_fold
+from models.mixture_laws.gaussian_process import GaussianProcess
+from models.mixture_laws.law import FittedMixtureLaw, MixtureLaw, MixtureRuns
+from models.mixture_laws.linear import Linear
+from models.mixture_laws.surface import FittedSurfaces, Surface, SurfaceLaw, losses_of, out_of_fold
+
+MANY_MIXTURES = 100  # from here on, a loss has evidence enough of its own
+LOSSES_AS_EVIDENCE = 12  # besides the target's, with fewer mixtures than that
+
+
+class Auto(MixtureLaw):
+    """L_i(r) = sum_k w_ik L_ik(r) over the laws `effective-data`, `gp`, `exp`, `linear` and `lightgbm`.
+
+    Source: stacking (Wolpert 1992; Breiman 1996), with transfer as its aim: every law predicts runs held out at random and, in extrapolation, the third of the
+    mixtures nearest to the corners from the others; weights minimise the squared error of both together. That error counts once more for the farther runs, so a law
+    that only interpolates pays. With few runs the verdict of all losses on the laws is shared between them.
+    Bounds: w >= 0, sum_k w_ik = 1. Initialisation: each law's own.
+    Identifiability: laws that predict the same share their weight; the weight is of the prediction, not the probability that the law is true.
+    """
+
+    name = "auto"
+
+    def __init__(self, laws: Sequence[SurfaceLaw] | None = None) -> None:
+        self.laws = tuple(laws or (EffectiveData(), GaussianProcess(), Exponential(), Linear(), BoostedTrees()))
+
+    def fit(self, runs: MixtureRuns, target_t: Array) -> FittedMixtureLaw:
+        few = len(np.unique(distinct_mixtures(np.asarray(runs.weights_nd, dtype=float)))) < MANY_MIXTURES
+        asked = Asked.of(runs, target_t, others=LOSSES_AS_EVIDENCE if few else 0)
+        trials = [Trial.of(law, asked) for law in self.laws]
+        losses_nt = asked.runs.losses_nt
+        scales_t = np.maximum(losses_nt.std(axis=0), 1e-12 * np.abs(losses_nt).max(axis=0))
+        errors_knt = np.stack([trial.errors(losses_nt) / scales_t for trial in trials])
+        weights_kt = blend_weights(errors_knt, len(losses_nt))
+        return FittedAuto(asked, trials, weights_kt)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One law, fitted to all runs, and what it said about runs that it had not seen."""
+
+    law: str
+    surfaces: tuple[Surface, ...]
+    interpolated_nt: Array
+    extrapolated_nt: Array  # NaN for runs that were not held out
+
+    @classmethod
+    def of(cls, law: SurfaceLaw, asked: Asked) -> "Trial":
+        surfaces = tuple(law.surfaces(asked.runs))
+        interpolated_nt = out_of_fold(surfaces, asked.runs, interleaved_folds(asked.runs.weights_nd))
+        return cls(law.name, surfaces, interpolated_nt, out_of_fold(surfaces, asked.runs, [outward_fold(asked.runs.weights_nd)]))
+
+    def errors(self, losses_nt: Array) -> Array:
+        """(n + held-out corners, t)"""
+        corner_n = ~np.isnan(self.extrapolated_nt[:, 0])
+        return np.concatenate([self.interpolated_nt - losses_nt, (self.extrapolated_nt - losses_nt)[corner_n]])
+
+
+@dataclass(frozen=True)
+class Blend(Surface):
+    """A weighted mean of surfaces."""
+
+    surfaces: tuple[Surface, ...]
+    weights_k: Array
+
+    def predict(self, weights_md: Array) -> Array:
+        return losses_of(self.surfaces, weights_md) @ self.weights_k
+
+    def refitted(self, weights_nd: Array, loss_n: Array) -> Surface:
+        return Blend(tuple(surface.refitted(weights_nd, loss_n) for surface in self.surfaces), self.weights_k)
+
+
+class FittedAuto(FittedSurfaces):
+    """`candidates` has the evidence for each law, and under `auto` that for all together."""
+
+    def __init__(self, asked: Asked, trials: list[Trial], weights_kt: Array) -> None:
+        """Keeps the losses of the target; the others have said what they know of the laws."""
+        targets = np.flatnonzero(asked.target_t)
+        surfaces = tuple(Blend(tuple(trial.surfaces[t] for trial in trials), weights_kt[:, t]) for t in targets)
+        super().__init__(asked.without_others, surfaces)
+        self.interpolated_nt = np.einsum("knt,kt->nt", np.stack([trial.interpolated_nt for trial in trials]), weights_kt)[:, targets]
+        runs, target_t = self.asked.runs, self.asked.target_t
+        measured_n = runs.losses_nt @ target_t
+        noise = noise_between_seeds(runs.weights_nd, measured_n)
+        importance_t = np.abs(target_t) * runs.losses_nt.std(axis=0)
+        weight_k = weights_kt[:, targets] @ importance_t / importance_t.sum()
+        predicted_kn = [(trial.interpolated_nt[:, targets] @ target_t, trial.extrapolated_nt[:, targets] @ target_t) for trial in trials]
+        of_laws = {
+            trial.law: evidence(measured_n, *predicted, noise, float(weight))
+            for trial, predicted, weight in zip(trials, predicted_kn, weight_k, strict=True)
+        }
+        extrapolated_nt = np.einsum("knt,kt->nt", np.stack([trial.extrapolated_nt for trial in trials]), weights_kt)[:, targets]
+        together = evidence(measured_n, self.interpolated_nt @ target_t, extrapolated_nt @ target_t, noise, 1.0)
+        self.candidates = {**of_laws, "auto": together}
+        self.sentence = sentence(of_laws, len(measured_n))
+        self.warnings += doubts(together)
+
+    @cached_property
+    def error(self) -> ErrorOfPrediction:
+        """From the predictions that the weights were found by: they are few, and hardly fitted to them."""
+        return self.error_from(self.interpolated_nt, interleaved_folds(self.asked.runs.weights_nd))
