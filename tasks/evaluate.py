@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,8 +12,11 @@ from tasks import layout
 from tasks.atomic import read_json, replace_file
 from tasks.benchmarks.checkpoint_average import average_rows
 from tasks.benchmarks.config import EvaluationConfig
-from tasks.benchmarks.items import Document, heldout_documents, write_benchmarks
+from tasks.benchmarks.hub import hub_answers
+from tasks.benchmarks.items import Document, heldout_documents
+from tasks.benchmarks.version import Outline, differences, read_outlines, with_outlines
 from tasks.evaluation_table import EVALUATION_SCHEMA
+from tasks.items import task_files
 from tasks.processes import processes
 from tasks.run_directory import RunResult
 from tasks.stage import main
@@ -23,6 +26,11 @@ from tasks.study import Study
 class EvaluationRecord(Frozen):
     runs: int  # evaluated; diverged ones are not
     rows: int
+
+
+class Answers(NamedTuple):
+    rows: list[dict[str, Any]]  # of the evaluation table
+    outlines: dict[str, Outline]  # by benchmark: what the versions are of
 
 
 class Questions(Frozen):
@@ -41,10 +49,13 @@ def evaluate(study: Study, mixture: str) -> EvaluationRecord:
         StudyError: when there are no runs, a model is missing, or a benchmark can't be asked.
     """
     runs = completed_runs(mixture)
-    rows = examine(study, runs) if runs else []
+    rows, outlines = examine(study, runs) if runs else Answers([], {})
     rows.sort(key=lambda row: row["run"])  # stable: benchmarks and metrics stay in the order in which they were asked
-    with replace_file(layout.EVALUATIONS / f"{mixture}.parquet") as partial:
-        pq.write_table(pa.Table.from_pylist(rows, schema=EVALUATION_SCHEMA), partial)
+    path = layout.EVALUATIONS / f"{mixture}.parquet"
+    for benchmark, change in differences(read_outlines(path), outlines).items():
+        print(f"{benchmark} has another version than in the last evaluation of {mixture}: {change}.")
+    with replace_file(path) as partial:
+        pq.write_table(pa.Table.from_pylist(rows, schema=with_outlines(EVALUATION_SCHEMA, outlines)), partial)
     return EvaluationRecord(runs=len(runs), rows=len(rows))
 
 
@@ -69,25 +80,26 @@ def model_directory(run: RunResult) -> Path:
     return layout.RUNS / run.mixture / run.run / "model"
 
 
-def examine(study: Study, runs: list[RunResult]) -> list[dict[str, Any]]:
-    """The rows of all runs. They are dealt to processes, largest first; each process prepares the questions once."""
-    calm_libraries(offline=not study.evaluation.lm_eval_tasks)
+def examine(study: Study, runs: list[RunResult]) -> Answers:
+    """Of all runs. They are dealt to processes, largest first; each process prepares the questions once."""
+    calm_libraries(offline=not study.evaluation.harness_tasks or not hub_answers())
     import torch
-    from transformers import AutoTokenizer
 
-    documents = heldout_documents()
-    tokenizer = model_directory(runs[0])  # the study has one, and it lies beside every model
-    end_of_text = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True).eos_token
-    task_files = write_benchmarks(study.evaluation, study.seed, documents, end_of_text)
-    questions = Questions(evaluation=study.evaluation, documents=tuple(documents), task_files=tuple(task_files), tokenizer=tokenizer)
+    questions = Questions(
+        evaluation=study.evaluation,
+        documents=tuple(heldout_documents()),
+        task_files=tuple(task_files(study)),
+        tokenizer=model_directory(runs[0]),  # the study has one, and it lies beside every model
+    )
     workers = 1 if torch.cuda.is_available() else min(study.hardware.workers or os.cpu_count() or 1, len(runs))
     hands = [runs[i::workers] for i in range(workers)]
     with processes(workers, len(hands)) as run_all:
-        return [row for rows in run_all(answers, questions, hands) for row in rows]
+        found = list(run_all(answers, questions, hands))
+    return Answers([row for rows, _ in found for row in rows], found[0].outlines)
 
 
-def answers(questions: Questions, runs: list[RunResult]) -> list[dict[str, Any]]:
-    """The rows of some runs, in this process."""
+def answers(questions: Questions, runs: list[RunResult]) -> Answers:
+    """Of some runs, in this process."""
     from tasks.benchmarks.examination import Examination
 
     examination = Examination(questions.evaluation, questions.documents, questions.task_files, questions.tokenizer)
@@ -97,7 +109,7 @@ def answers(questions: Questions, runs: list[RunResult]) -> list[dict[str, Any]]
         last = of_models[-questions.evaluation.average_checkpoints :]
         rows += [row for of_model in of_models for row in of_model]
         rows += average_rows(last) if questions.evaluation.average_checkpoints > 1 else []
-    return rows
+    return Answers(rows, examination.outlines)
 
 
 def models(run: RunResult) -> list[tuple[int, Path]]:

@@ -12,6 +12,7 @@ from models.laws.back_test import Prediction, back_tests, target_predictions
 from models.laws.extrapolation import Extrapolation
 from models.laws.noise import seed_standard_deviation, signal_to_noise
 from models.laws.record import CurvePoint, Laws, MixtureLaw, NoiseFloor, Objective
+from models.one_thread import on_one_thread
 from models.verdict import BackTest, MethodVerdict, MixtureVerdict, Ranking, Verdict, interval, rank, rule, sentence, speaker
 from tasks import layout
 from tasks.atomic import replace_directory, write_json
@@ -27,6 +28,7 @@ CURVE_POINTS = 25
 UNIT = "bits per byte"
 
 
+@on_one_thread
 def fit(study: Study) -> Verdict:
     """Writes `results/fit`: runs.parquet, laws.json (`models/laws/record.py`) and verdict.json (`models/verdict.py`).
 
@@ -148,9 +150,7 @@ def ranked(prediction: Prediction, mixtures: Sequence[str], target: Target) -> R
 
 
 def method_verdict(ranking: Ranking) -> MethodVerdict:
-    return MethodVerdict(
-        predicted_loss=ranking.predicted_loss, probability_best=ranking.probability_best, expected_regret=ranking.expected_regret
-    )
+    return MethodVerdict(predicted_loss=ranking.predicted_loss, probability_best=ranking.probability_best, expected_regret=ranking.expected_regret)
 
 
 def tested_back(it: FittedStudy) -> tuple[BackTest, ...]:

@@ -17,6 +17,7 @@ from models.laws.metrics import metrics, spearman
 from models.laws.parametric import Parametric
 from models.laws.record import Objective
 from models.laws.registry import estimator
+from models.one_thread import on_one_thread
 from tasks.fit_request import FitRequest, assignments, coefficients, point, weight_columns
 from tasks.fit_rows import FitRows, fit_rows
 from tasks.tables import DroppedRows, Rows, Table
@@ -79,6 +80,7 @@ class FittedTable:
     rows: FitRows
 
 
+@on_one_thread
 def fit_table(request: FitRequest) -> FittedTable:
     """
     Raises:

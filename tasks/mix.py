@@ -9,6 +9,7 @@ from models.frozen import Frozen, StudyError, nearest
 from models.laws.law import Array
 from models.mixture_laws.law import FittedMixtureLaw, MixtureLaw
 from models.mixture_laws.registry import LAWS
+from models.one_thread import on_one_thread
 from tasks.mixture_runs import JoinedRuns, check_fittable, drawn, joined_runs
 from tasks.mixture_tables import check_same_columns, read_keyed, read_mixtures
 from tasks.mixture_target import MixtureTarget, mixture_target
@@ -69,6 +70,7 @@ class FittedRuns:
         return joined.runs.losses_nt @ self.target.vector(joined.runs.loss_names)
 
 
+@on_one_thread
 def fit_mixtures(request: MixRequest) -> tuple[MixFit, FittedRuns]:
     """Raises:
     StudyError: when tables don't match or can't be used, or the law can't be fitted.

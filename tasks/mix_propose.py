@@ -11,6 +11,7 @@ from models.mixture_laws.proposal_record import Proposal
 from models.mixture_laws.proposals import propose
 from models.mixture_laws.question import Question
 from models.mixture_laws.reuse import DomainChanges, reused
+from models.one_thread import on_one_thread
 from tasks.mix import FittedRuns, MixRequest, TestScores, law_named, read_runs, scores, warnings_of
 from tasks.mixture_runs import JoinedRuns, check_fittable
 from tasks.mixture_target import MixtureTarget
@@ -50,6 +51,7 @@ class MixProposal(Proposal):
     reuse: ReusedRuns | None
 
 
+@on_one_thread
 def propose_mixture(request: MixRequest, asked: ProposeRequest) -> MixProposal:
     """Raises:
     StudyError: as `fit_mixtures`, and when no mixture is within the limits.

@@ -271,6 +271,7 @@ def result_of(run: PlannedRun, study: Study, mixture: str) -> RunResult:
         weights_by_domain=spec.weights_by_domain,
         tokens_by_domain=run.stream.tokens_by_domain(sequences),
         unique_tokens_by_domain=unique,
+        tokens_md5_by_domain=spec.tokens_md5_by_domain,
         epochs_by_domain=run.stream.epochs_by_domain(sequences),
     )
 

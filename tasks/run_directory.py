@@ -148,6 +148,7 @@ class RunResult(Frozen):
     weights_by_domain: dict[str, float]
     tokens_by_domain: dict[str, int]  # read in training
     unique_tokens_by_domain: dict[str, int]  # in the corpus
+    tokens_md5_by_domain: dict[str, str]  # which version of the corpus: the spec's
     epochs_by_domain: dict[str, float]
 
     def epochs_by_domain_at(self, tokens: float) -> dict[str, float]:

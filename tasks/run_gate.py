@@ -22,6 +22,7 @@ class Evaluation:
 
     value: float | None
     version: str
+    tokens: int  # that the model had seen
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,10 @@ def through_gate(study: Study) -> Gate:
         for key, by_domain in _evaluations(mixture).items():
             evaluations.setdefault(key, {}).update(by_domain)
     weights = loss_weights(study, {domain for by_domain in evaluations.values() for domain in by_domain})
-    version_by_domain = {domain: common_version(by_domain.get(domain, []) for by_domain in evaluations.values()) for domain in weights}
+    version_by_domain = {
+        domain: common_version(one.version for by_domain in evaluations.values() for one in by_domain.get(domain, [])) for domain in weights
+    }
+    common_md5s = data_versions(found)
     admitted: list[AdmittedRun] = []
     first_with_key: dict[str, RunResult] = {}
     for result in found:
@@ -62,7 +66,8 @@ def through_gate(study: Study) -> Gate:
         reason = (
             _unfinished(result)
             or _duplicate(result, first_with_key.setdefault(result.run_key, result))
-            or _not_comparable(by_domain, version_by_domain)
+            or _other_data(result, common_md5s)
+            or _not_comparable(result, by_domain, version_by_domain)
         )
         if reason:
             refused.append(RefusedRun(run=result.run, mixture=result.mixture, reason=reason))
@@ -92,9 +97,18 @@ def loss_weights(study: Study, evaluated: set[str]) -> dict[str, float]:
     return {domain: weight / math.fsum(weights.values()) for domain, weight in weights.items()}
 
 
-def common_version(evaluations: Iterable[list[Evaluation]]) -> str | None:
-    """The version that more than half of a benchmark's evaluations have; None when there is no such one."""
-    counts = Counter(one.version for several in evaluations for one in several)
+def data_versions(results: Iterable[RunResult]) -> dict[tuple[str, str], str | None]:
+    """By recipe and domain: the md5 of the tokens that most of the recipe's finished runs were trained on."""
+    md5s: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        for domain, md5 in result.tokens_md5_by_domain.items() if not _unfinished(result) else ():
+            md5s.setdefault((result.recipe, domain), []).append(md5)
+    return {key: common_version(several) for key, several in md5s.items()}
+
+
+def common_version(versions: Iterable[str]) -> str | None:
+    """The version that more than half have; None when there is no such one."""
+    counts = Counter(versions)
     version, count = max(counts.items(), key=lambda item: item[1], default=("", 0))
     return version if 2 * count > sum(counts.values()) else None
 
@@ -113,12 +127,24 @@ def _duplicate(result: RunResult, first: RunResult) -> str | None:
     return f"it is the same run as {first.mixture}/{first.run} (key {result.run_key}): the same data, counted once"
 
 
-def _not_comparable(by_domain: dict[str, list[Evaluation]], version_by_domain: dict[str, str | None]) -> str | None:
+def _other_data(result: RunResult, common_md5s: dict[tuple[str, str], str | None]) -> str | None:
+    for domain, md5 in result.tokens_md5_by_domain.items():
+        common = common_md5s[result.recipe, domain]
+        if common is None:
+            return f"runs of recipe {result.recipe} read several versions of its {domain} tokens, none more than half of them: train them again"
+        if md5 != common:
+            return f"it read version {md5} of the {domain} tokens of recipe {result.recipe}, most runs {common}: train it again"
+    return None
+
+
+def _not_comparable(result: RunResult, by_domain: dict[str, list[Evaluation]], version_by_domain: dict[str, str | None]) -> str | None:
     """What keeps a run's loss from being computed, or from being compared with the others'."""
     for domain, version in version_by_domain.items():
         values = by_domain.get(domain, [])
         if len(values) != 1:
             return f"it has {len(values) or 'no'} values of {BITS_PER_BYTE} on held-out {domain}"
+        if values[0].tokens != result.tokens_seen:
+            return f"on held-out {domain} it was evaluated after {values[0].tokens} of {result.tokens_seen} tokens: evaluate it again"
         if values[0].value is None or not math.isfinite(values[0].value) or values[0].value <= 0:
             return f"its {BITS_PER_BYTE} on held-out {domain} is {values[0].value}, not a positive number"
         if version is None:
@@ -161,7 +187,7 @@ def _evaluations(mixture: str) -> dict[str, dict[str, list[Evaluation]]]:
         if row["benchmark"].startswith(HELDOUT) and row["metric"] == BITS_PER_BYTE:
             domain = row["benchmark"].removeprefix(HELDOUT)
             of_run = found.setdefault(f"{row['mixture']}/{row['run']}/{row['run_key']}", {})
-            of_run.setdefault(domain, []).append(Evaluation(row["value"], row["version"]))
+            of_run.setdefault(domain, []).append(Evaluation(row["value"], row["version"], row["tokens"]))
     return found
 
 

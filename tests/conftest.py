@@ -1,9 +1,13 @@
 """What all tests share: the default study, and a clean place to run it in."""
 
+# ruff: noqa: E402 (the environment decides how many threads NumPy starts when it is imported)
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")  # tests share cores with each other and with the processes that they start
 
 import pytest
 

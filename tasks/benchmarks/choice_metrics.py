@@ -9,16 +9,35 @@ import numpy as np
 
 from tasks.benchmarks.estimate import Estimate
 
-ACCURACY = "accuracy"
-NORMALIZED_ACCURACY = "normalized_accuracy"  # by likelihood per character: lm-eval's acc_norm
-MUTUAL_INFORMATION_ACCURACY = "mutual_information_accuracy"  # by log P(choice | prompt) - log P(choice): arXiv 2104.08315
-MUTUAL_INFORMATION_PROBABILITY = "mutual_information_probability"  # softmax of the same
+ANSWER_BITS_PER_BYTE = "answer_bits_per_byte"  # of the right answer behind its prompt
+ANSWER_LOG_LIKELIHOOD = "answer_log_likelihood"  # of an answer without choices, whole: nats
 CORRECT_CHOICE_LOG_LIKELIHOOD = "correct_choice_log_likelihood"  # nats per byte
 CORRECT_CHOICE_PROBABILITY = "correct_choice_probability"  # among the choices
 MARGIN = "margin"  # nats per byte from the likeliest wrong choice to the right one; negative when the item is got wrong
+MUTUAL_INFORMATION_PROBABILITY = "mutual_information_probability"  # softmax of log P(choice | prompt) - log P(choice): arXiv 2104.08315
+ACCURACY = "accuracy"  # without choices: every token of the answer is the likeliest
+NORMALIZED_ACCURACY = "normalized_accuracy"  # by likelihood per character: lm-eval's acc_norm
+MUTUAL_INFORMATION_ACCURACY = "mutual_information_accuracy"
+BY_USE = (  # for decisions, the most useful first
+    ANSWER_BITS_PER_BYTE,
+    CORRECT_CHOICE_LOG_LIKELIHOOD,
+    ANSWER_LOG_LIKELIHOOD,
+    CORRECT_CHOICE_PROBABILITY,
+    MARGIN,
+    MUTUAL_INFORMATION_PROBABILITY,
+    ACCURACY,
+    NORMALIZED_ACCURACY,
+    MUTUAL_INFORMATION_ACCURACY,
+)
 
 
-def choice_metrics(nats: Sequence[float], unconditional_nats: Sequence[float] | None, num_bytes: Sequence[int], right: int) -> dict[str, float]:
+def choice_metrics(
+    nats: Sequence[float],
+    unconditional_nats: Sequence[float] | None,
+    num_bytes: Sequence[int],
+    right: int,
+    num_characters: Sequence[int] | None = None,
+) -> dict[str, float]:
     """Metrics of one item.
 
     Args:
@@ -26,6 +45,7 @@ def choice_metrics(nats: Sequence[float], unconditional_nats: Sequence[float] | 
         unconditional_nats: the same without the prompt, when the task asks for mutual information.
         num_bytes: UTF-8 bytes that each of `nats` is over.
         right: index of the right choice.
+        num_characters: of each choice, without what stands between it and the prompt; None where one text stands behind several prompts.
 
     Returns:
         By name; all of them NaN when a likelihood is not finite.
@@ -33,17 +53,31 @@ def choice_metrics(nats: Sequence[float], unconditional_nats: Sequence[float] | 
     logits = np.array(nats)
     per_byte = logits / np.array(num_bytes)
     metrics = {
-        ACCURACY: float(logits.argmax() == right),
+        ANSWER_BITS_PER_BYTE: bits(per_byte[right]),
         CORRECT_CHOICE_LOG_LIKELIHOOD: float(per_byte[right]),
         CORRECT_CHOICE_PROBABILITY: probability(logits, right),
         MARGIN: float(per_byte[right] - np.delete(per_byte, right).max()),
+        ACCURACY: float(logits.argmax() == right),
     }
+    if num_characters is not None:
+        metrics[NORMALIZED_ACCURACY] = float((logits / np.array(num_characters)).argmax() == right)
     if unconditional_nats is not None:
         information = logits - np.array(unconditional_nats)
         metrics[MUTUAL_INFORMATION_ACCURACY] = float(information.argmax() == right)
         metrics[MUTUAL_INFORMATION_PROBABILITY] = probability(information, right)
     finite = np.isfinite(logits).all() and (unconditional_nats is None or np.isfinite(unconditional_nats).all())
     return metrics if finite else dict.fromkeys(metrics, math.nan)
+
+
+def answer_metrics(nats: float, likeliest: bool, num_bytes: int) -> dict[str, float]:
+    """Metrics of one item without choices, from its answer's log-likelihood and whether each of its tokens is the likeliest."""
+    metrics = {ANSWER_BITS_PER_BYTE: bits(nats / num_bytes), ANSWER_LOG_LIKELIHOOD: nats, ACCURACY: float(likeliest)}
+    return metrics if math.isfinite(nats) else dict.fromkeys(metrics, math.nan)
+
+
+def bits(log_likelihood: float) -> float:
+    """Bits that an answer costs, from its log-likelihood in nats."""
+    return float(-log_likelihood / math.log(2))
 
 
 def probability(logits: np.ndarray, right: int) -> float:
@@ -53,8 +87,10 @@ def probability(logits: np.ndarray, right: int) -> float:
 
 
 def averages(items: Sequence[Mapping[str, float]]) -> dict[str, Estimate]:
-    """Means over items with their standard errors (arXiv 2411.00640, equation 1). A metric that failed on any item is missing, not zero."""
-    return {metric: average([item[metric] for item in items]) for metric in items[0]}
+    """Means over items with their standard errors (arXiv 2411.00640, equation 1), of the metrics that all have. A metric that failed on any item is
+    missing, not zero."""
+    shared = [metric for metric in items[0] if all(metric in item for item in items)]
+    return {metric: average([item[metric] for item in items]) for metric in shared}
 
 
 def average(values: Sequence[float]) -> Estimate:

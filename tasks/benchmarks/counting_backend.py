@@ -1,4 +1,4 @@
-"""lm-eval's backend for Hugging Face models that are already loaded, made strict, and faster: what is asked behind one prompt shares a pass over it."""
+"""lm-eval's backend for Hugging Face models that are already loaded, made strict and faster."""
 
 from typing import Any
 

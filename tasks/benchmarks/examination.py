@@ -11,7 +11,7 @@ from tasks.benchmarks.bits_per_byte import WINDOW_RULE, HeldoutText
 from tasks.benchmarks.config import EvaluationConfig
 from tasks.benchmarks.harness import Harness
 from tasks.benchmarks.items import Document
-from tasks.benchmarks.version import version_of
+from tasks.benchmarks.version import Outline, digest, version_of
 from tasks.evaluation_table import BITS_PER_BYTE, FINAL, HELDOUT, SNAPSHOT
 from tasks.run_directory import RunResult
 
@@ -23,7 +23,8 @@ class Examination:
         torch.set_num_threads(1)  # sums in one order, however many cores there are; what is parallel are the runs
         self.documents, self.batch_sequences = documents, evaluation.batch_sequences
         self.tokenizer = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
-        self.harness = Harness(task_files, evaluation.lm_eval_tasks, evaluation.items_per_benchmark)
+        self.harness = Harness(task_files, evaluation.harness_tasks, evaluation.items_per_benchmark, evaluation.num_fewshot)
+        self.outlines = dict(self.harness.outlines)  # by benchmark, of all that was asked so far
         self.texts_by_context: dict[int, HeldoutText] = {}
 
     def rows(self, run: RunResult, model_directory: Path, tokens: int) -> Iterator[dict[str, Any]]:
@@ -49,4 +50,6 @@ class Examination:
 
     def _text_version(self, domain: str, context: int) -> str:
         texts = [(document.id, document.text) for document in self.documents if document.domain == domain]
+        settings = {"windows": WINDOW_RULE, "context": context}
+        self.outlines[HELDOUT + domain] = Outline(harness="assay", settings=settings, items=tuple(map(digest, texts)))
         return version_of([texts, WINDOW_RULE, context], BITS_PER_BYTE, "assay")

@@ -2,139 +2,96 @@
 
 import json
 import logging
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import lm_eval
+from lm_eval.api.group import Group
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
 
-from models.frozen import StudyError, nearest
-from tasks.benchmarks.choice_metrics import ACCURACY, MUTUAL_INFORMATION_ACCURACY, NORMALIZED_ACCURACY, averages, choice_metrics
+from models.frozen import StudyError
 from tasks.benchmarks.counting_backend import CountingHFLM
 from tasks.benchmarks.estimate import Estimate
-from tasks.benchmarks.version import version_of
+from tasks.benchmarks.loading import first_items, load_tasks
+from tasks.benchmarks.task_estimates import count_truncated, estimates_of, metrics_of_items
+from tasks.benchmarks.version import Outline, digest, version_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns that a loaded model was given, and of each truncation, which is counted here
 
-OUR_NAMES = {"acc": ACCURACY, "acc_norm": NORMALIZED_ACCURACY, "acc_mutual_info": MUTUAL_INFORMATION_ACCURACY}
-TRUNCATED_ITEMS = "truncated_items"  # how many had a prompt that was cut on the left to fit the context; no row where there were none
 FEWSHOT_SEED = 1234  # lm-eval's own default
+HARNESS = f"lm-eval {lm_eval.__version__}"
 
 
 class Harness:
-    """lm-eval tasks, and their version by metric."""
+    """lm-eval tasks and groups, and their version by metric."""
 
-    def __init__(self, paths: Sequence[Path], names: Sequence[str], max_items: int):
-        """Loads the tasks of YAML files, and lm-eval's own by name.
+    def __init__(self, paths: Sequence[Path], names: Sequence[str], max_items: int, num_fewshot: int | None = None):
+        """Loads the tasks of YAML files (with the others in their folders, which a group may name), and lm-eval's own by name.
 
         Raises:
-            StudyError: on an unknown name, data that can't be reached, or an item without a right answer.
+            StudyError: on an unknown name, data that can't be reached, an item without a right answer, or two benchmarks of one name.
         """
         self.max_items = max_items
-        manager = TaskManager(include_defaults=bool(names))  # to index lm-eval's thousands of tasks takes seconds
+        folders: list[str | Path] = [*sorted({path.parent for path in paths})]
+        index_lm_eval = any(not Path(name).is_file() for name in names)  # its thousands of tasks take seconds
+        local, theirs = TaskManager(include_defaults=False, include_path=folders), TaskManager(include_defaults=index_lm_eval)
         self.tasks: dict[str, ConfigurableTask] = {}
-        for spec in [*map(str, paths), *names]:
-            self.tasks |= load_tasks(manager, spec, max_items)
+        self.groups: dict[str, Group] = {}
+        written = [path.stem if path.stem in local.all_groups else str(path) for path in paths]  # lm-eval can't load a group by its path
+        for spec, manager in [*((spec, local) for spec in written), *((name, theirs) for name in names)]:
+            tasks, groups = load_tasks(manager, spec, max_items, num_fewshot)
+            if both := (tasks.keys() | groups.keys()) & (self.tasks.keys() | self.groups.keys()):
+                raise StudyError(f"evaluation: two benchmarks are called '{sorted(both)[0]}' ({spec} is the second): rename or leave out one.")
+            self.tasks |= tasks
+            self.groups |= {name: group for name, group in groups.items() if group.has_aggregation}
+        self.members = {name: (name,) for name in self.tasks} | {name: names_of(group) for name, group in self.groups.items()}
         self.definitions = {name: definition(task, max_items) for name, task in self.tasks.items()}
+        self.outlines = {name: outline(task, self.definitions[name]) for name, task in self.tasks.items()}
+        for name, group in self.groups.items():
+            self.definitions[name] = {task: self.definitions[task] for task in names_of(group)}
+            self.outlines[name] = Outline(harness=HARNESS, settings={}, items=tuple(map(digest, self.definitions[name].values())))
 
     def ask(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", batch_sequences: int) -> dict[str, dict[str, Estimate]]:
-        """Metrics by task of one model."""
+        """Metrics of one model by task, and by group over the items of its tasks."""
         if not self.tasks:
             return {}
         for task in self.tasks.values():
             task.set_fewshot_seed(FEWSHOT_SEED)  # anew, else each model would see other examples
         language_model = CountingHFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_sequences)
-        results = evaluate(language_model, cast(Any, {"tasks": self.tasks}), limit=self.max_items, bootstrap_iters=100)
-        assert results is not None  # None is for other ranks than the first
-        return {name: self._estimates(name, results, language_model.truncated) for name in self.tasks}
+        asked = cast(Any, {"tasks": self.tasks, "groups": self.groups})
+        found = cast(Any, evaluate(language_model, asked, limit=self.max_items, bootstrap_iters=100))
+        samples = found["samples"]
+        items = {name: metrics_of_items(task, samples[name]) for name, task in self.tasks.items()}
+        cut = {name: count_truncated(samples[name], language_model.truncated) for name in self.tasks}
+        return {
+            name: estimates_of(
+                name,
+                found["results"][name],
+                [item for task in tasks for item in items[task]] if name not in self.groups or is_pooled(self.groups[name]) else [],
+                num_items=sum(len(samples[task]) for task in tasks),
+                num_truncated=sum(cut[task] for task in tasks),
+            )
+            for name, tasks in self.members.items()
+        }
 
     def version(self, name: str, metric: str) -> str:
-        return version_of(self.definitions[name], metric, f"lm-eval {lm_eval.__version__}")
-
-    def _estimates(self, name: str, results: Any, truncated: set[tuple[str, str]]) -> dict[str, Estimate]:
-        task, samples = self.tasks[name], results["samples"][name]
-        theirs = harness_estimates(results["results"][name], len(samples))
-        ours = averages([item_metrics(task, sample) for sample in samples]) if is_single_choice(task) else {}
-        if any(estimate.value is None for estimate in ours.values()):  # lm-eval takes one of several NaNs for the likeliest
-            theirs = dict.fromkeys(theirs, Estimate(value=None, count=len(samples)))
-        for metric in ours.keys() & theirs.keys():
-            assert agree(ours[metric].value, theirs[metric].value), (name, metric, ours[metric], theirs[metric])
-        cut = sum(any(tuple(arguments[:2]) in truncated for arguments in sample["arguments"]) for sample in samples)
-        counted = {TRUNCATED_ITEMS: Estimate(value=cut, count=len(samples))} if cut else {}
-        return theirs | ours | counted
+        return version_of(self.definitions[name], metric, HARNESS)
 
 
-def load_tasks(manager: TaskManager, spec: str, max_items: int) -> dict[str, ConfigurableTask]:
-    """The tasks of a name (a group has several) or of a YAML file, with few-shot prompts as the task asks for, or none."""
-    import httpx
-
-    if spec not in manager.all_tasks and not Path(spec).is_file():
-        close = nearest(spec, manager.all_tasks)
-        raise StudyError(f"evaluation.lm_eval_tasks: '{spec}' is neither a task of lm-eval{close} nor the path of a task's YAML file.")
-    try:
-        tasks = cast("dict[str, ConfigurableTask]", manager.load([spec])["tasks"])
-    except (OSError, httpx.HTTPError) as error:
-        raise StudyError(
-            f"evaluation.lm_eval_tasks: the data of '{spec}' can't be reached ({type(error).__name__}): load the task once where there is a"
-            " network and copy the Hugging Face cache (HF_HOME) here, or give the path of a task's YAML file whose data are local files."
-        ) from error
-    for name, task in tasks.items():
-        if task.get_config("num_fewshot") is None:
-            task.set_config("num_fewshot", 0)
-        if is_single_choice(task):
-            for number, document in enumerate(first_items(task, max_items)):
-                if right_choice(task, document) is None:
-                    raise StudyError(f"{name}: item {number} has no right answer: mend or remove it.")
-    return tasks
+def names_of(group: Group) -> tuple[str, ...]:
+    """Of all tasks in it."""
+    return tuple(task.task_name for task in cast("list[ConfigurableTask]", group.get_all_tasks()))
 
 
-def is_single_choice(task: ConfigurableTask) -> bool:
-    return task.OUTPUT_TYPE == "multiple_choice" and not task.multiple_target
-
-
-def right_choice(task: ConfigurableTask, document: dict[str, Any]) -> int | None:
-    """Index of an item's right choice, None when it has none. In a task of several prompts and one continuation the index stands in for the text."""
-    choices = task.doc_to_choice(document)
-    target = task.doc_to_text(document) if task.multiple_input else task.doc_to_target(document)
-    if isinstance(target, str):
-        return choices.index(target) if target in choices else None
-    return target if isinstance(target, int) and 0 <= target < len(choices) else None
-
-
-def item_metrics(task: ConfigurableTask, sample: dict[str, Any]) -> dict[str, float]:
-    """Metrics of one item from the log-likelihoods that lm-eval logged. With mutual information, the choices' unconditional ones follow."""
-    nats = [log_likelihood for log_likelihood, _ in sample["filtered_resps"]]
-    num_choices = len(task.doc_to_choice(sample["doc"]))
-    num_bytes = [len(arguments[1].encode()) for arguments in sample["arguments"][:num_choices]]
-    right = right_choice(task, sample["doc"])
-    assert right is not None  # checked when the task was loaded
-    return choice_metrics(nats[:num_choices], nats[num_choices:] or None, num_bytes, right)
-
-
-def harness_estimates(results: dict[str, Any], count: int) -> dict[str, Estimate]:
-    """lm-eval's own metrics (`acc,none`, `acc_stderr,none`), under our names where we have one."""
-    estimates = {}
-    for key, value in results.items():
-        if "," in key and "_stderr," not in key and isinstance(value, int | float):
-            stderr = results.get(key.replace(",", "_stderr,", 1))
-            estimates[OUR_NAMES.get(key.split(",")[0], key)] = Estimate(value=finite(value), stderr=finite(stderr), count=count)
-    return estimates
-
-
-def agree(value: float | None, other: float | None) -> bool:
-    return value == other or (value is not None and other is not None and math.isclose(value, other, abs_tol=1e-9))
-
-
-def finite(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+def is_pooled(group: Group) -> bool:
+    """Whether its averages are over the items of all its tasks alike."""
+    return all(metric.weight_by_size for metric in group.aggregate_metric_list or ())
 
 
 def definition(task: ConfigurableTask, max_items: int) -> dict[str, Any]:
@@ -147,11 +104,15 @@ def definition(task: ConfigurableTask, max_items: int) -> dict[str, Any]:
     return json.loads(json.dumps({"config": config, "requests": requests, "answers": answers}, default=name_of))
 
 
+def outline(task: ConfigurableTask, definition: dict[str, Any]) -> Outline:
+    """Short enough to be kept beside a task's numbers. `definition` has just built the task's requests."""
+    requests: dict[int, list[Any]] = {}
+    for instance, request in zip(task.instances, definition["requests"], strict=True):
+        requests.setdefault(cast(int, instance.doc_id), []).append(request)
+    items = tuple(digest([requests[number], answer]) for number, answer in enumerate(definition["answers"]))
+    return Outline(harness=HARNESS, settings=definition["config"], items=items)
+
+
 def name_of(value: Any) -> str:
     """Of a function or an object in a task's configuration, without its address, which is another one in each process."""
     return getattr(value, "__qualname__", type(value).__qualname__)
-
-
-def first_items(task: ConfigurableTask, max_items: int) -> Iterator[dict[str, Any]]:
-    """Those that are asked: a task's own order, no more than `max_items`."""
-    return islice(cast("Iterable[dict[str, Any]]", task.eval_docs), max_items)

@@ -32,7 +32,7 @@ def back_test(table: pl.DataFrame, verdict: Verdict, series: Series) -> Markup:
     """A row per mixture, as in `forest`: what the rest predicted for the scale left out (interval), and what it was (black)."""
     rows = {row["mixture"]: row for row in table.iter_rows(named=True)}
     names = [row.mixture for row in verdict.mixtures if row.mixture in rows]
-    left_out = verdict.back_test.left_out if verdict.back_test else ""
+    left_out = verdict.back_tests[0].left_out if verdict.back_tests else ""
     with drawing("back_test"):
         figure, axes = interval_rows(names, width=450, right=12)
         for place, name in enumerate(names):

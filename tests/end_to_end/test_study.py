@@ -29,7 +29,7 @@ STUDY = {
     "ladder": {"sizes": ["10k", "30k"], "tokens_per_parameter": [0.5, 1], "seeds": [1, 2]},
     "training": {"sequence_length": 64},
     "hardware": {"ranks": 2},
-    "evaluation": {"items_per_benchmark": 10},
+    "evaluation": {"items_per_benchmark": 10, "item_files": {}},
     "target": {"num_params": 1.0e5, "tokens": 1.0e6},
 }
 
@@ -88,7 +88,7 @@ def test_a_verdict_and_a_report(checkout):
     verdict = Verdict.model_validate_json((checkout.folder / "results/fit/verdict.json").read_text())
     assert {mixture.mixture for mixture in verdict.mixtures} == set(STUDY["mixtures"])
     assert not verdict.refused_runs
-    assert verdict.back_test and verdict.back_test.left_out == "size 30k"
+    assert verdict.back_test and verdict.back_tests[0].left_out == "size 30k"
     assert verdict.sentence in checkout.assay("verdict")
     page = (checkout.folder / "report/index.html").read_text()
     assert STUDY["question"] in page

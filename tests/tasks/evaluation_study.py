@@ -64,7 +64,7 @@ def export(directory: Path, seed: int = 0, context: int = 64) -> Path:
 
 def write_heldout() -> None:
     rows = [{**document._asdict(), "source": document.domain} for document in documents()]
-    write_shards(layout.HELDOUT, [pa.Table.from_pylist(rows, schema=pa.schema(list(DOCUMENT_SCHEMA)[:4]))], pa.schema(list(DOCUMENT_SCHEMA)[:4]))
+    write_shards(layout.HELDOUT, [pa.Table.from_pylist(rows, schema=DOCUMENT_SCHEMA)], DOCUMENT_SCHEMA)
 
 
 def write_run(seed: int, status: str = "completed") -> Path:
@@ -91,6 +91,7 @@ def write_run(seed: int, status: str = "completed") -> Path:
         "weights_by_domain": {"code": 1.0},
         "tokens_by_domain": {"code": 29_000},
         "unique_tokens_by_domain": {"code": 30_000},
+        "tokens_md5_by_domain": {"code": "c0de"},
         "epochs_by_domain": {"code": 1.0},
     }
     directory = layout.RUNS / MIXTURE / f"30k-1x-seed{seed}"

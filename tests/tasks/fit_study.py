@@ -78,6 +78,7 @@ def write_runs(
                 "weights_by_domain": {"code": 0.5, "legal": 0.5},
                 "tokens_by_domain": {"code": tokens // 2, "legal": tokens // 2},
                 "unique_tokens_by_domain": {"code": 10**9, "legal": 10**9},
+                "tokens_md5_by_domain": {"code": "c0de", "legal": "1e9a1"},
                 "epochs_by_domain": {"code": 0.1, "legal": 0.1},
             }
             changed = change_result(result)

@@ -182,6 +182,7 @@ def _result(mixture: str, run: str, size: str, seed: int, num_params: int, ratio
         weights_by_domain=weights,
         tokens_by_domain={d: int(w * tokens) for d, w in weights.items()},
         unique_tokens_by_domain=unique,
+        tokens_md5_by_domain=dict.fromkeys(unique, "0f1e"),
         epochs_by_domain={d: w * tokens / unique[d] for d, w in weights.items()},
     )
 

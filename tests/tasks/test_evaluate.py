@@ -1,3 +1,4 @@
+import json
 import shutil
 import socket
 
@@ -6,15 +7,18 @@ import pytest
 
 from models.frozen import StudyError
 from tasks import layout
+from tasks.benchmarks.version import read_outlines
 from tasks.evaluate import evaluate
 from tasks.evaluation_table import EVALUATION_SCHEMA, read_decisive
+from tasks.items import write_items
 from tasks.study import load_study
 from tests.tasks import evaluation_study
 from tests.tasks.evaluation_study import MIXTURE
 
 TABLE = layout.EVALUATIONS / f"{MIXTURE}.parquet"
-LM_METRICS = {"accuracy", "correct_choice_log_likelihood", "correct_choice_probability", "margin"}
+LM_METRICS = {"accuracy", "answer_bits_per_byte", "correct_choice_log_likelihood", "correct_choice_probability", "margin"}
 MUTUAL_INFORMATION = {"normalized_accuracy", "mutual_information_accuracy", "mutual_information_probability"}
+LAST_WORD_METRICS = {"accuracy", "answer_bits_per_byte", "answer_log_likelihood"}
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +28,7 @@ def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         evaluation_study.write_heldout()
+        evaluation_study.tokenizer().save_pretrained(layout.TOKENIZER)
         for seed in (1, 2):
             evaluation_study.export(evaluation_study.write_run(seed) / "model", seed)
         evaluation_study.write_run(3, status="diverged")
@@ -36,7 +41,9 @@ def study(study_folder, trained):
     shutil.copytree(trained, study_folder, dirs_exist_ok=True)
     parameters = study_folder / "params.yaml"
     parameters.write_text(parameters.read_text().replace("hardware:\n", "hardware:\n  workers: 1\n"))
-    return load_study(parameters)
+    study = load_study(parameters)
+    write_items(study)
+    return study
 
 
 def test_one_row_is_one_metric_of_one_run_on_one_benchmark(study):
@@ -44,12 +51,15 @@ def test_one_row_is_one_metric_of_one_run_on_one_benchmark(study):
     table = pq.read_table(TABLE)
     assert table.schema.equals(EVALUATION_SCHEMA)
     rows = table.to_pylist()
-    assert (record.runs, record.rows) == (2, len(rows))
+    assert record.rows == len(rows)
+    rows = [row for row in rows if row["metric"] != "truncated_items"]
+    assert record.runs == 2
     keys = [(row["run"], row["benchmark"], row["metric"]) for row in rows]
     assert len(set(keys)) == len(keys)
     expected = {(f"heldout/{domain}", "bits_per_byte") for domain in ("code", "dictionary", "encyclopedia")}
     expected |= {("title-choice", metric) for metric in LM_METRICS}
     expected |= {("definition-choice", metric) for metric in LM_METRICS | MUTUAL_INFORMATION}
+    expected |= {(f"last-word-{domain}", metric) for domain in ("code", "dictionary", "encyclopedia") for metric in LAST_WORD_METRICS}
     for seed in (1, 2):  # and not the diverged one
         assert {key[1:] for key in keys if key[0] == f"30k-1x-seed{seed}"} == expected
     assert {row["run"] for row in rows} == {"30k-1x-seed1", "30k-1x-seed2"}
@@ -74,6 +84,7 @@ def test_the_same_study_gives_the_same_bytes_with_no_network(study, monkeypatch)
     evaluate(study, MIXTURE)
     first = TABLE.read_bytes()
     shutil.rmtree(layout.LOCAL)
+    write_items(study)
     evaluate(study, MIXTURE)
     assert TABLE.read_bytes() == first
 
@@ -125,3 +136,31 @@ def test_a_mixture_whose_runs_all_diverged_has_an_empty_table(study):
         shutil.rmtree(layout.RUNS / MIXTURE / f"30k-1x-seed{seed}")
     assert evaluate(study, MIXTURE).rows == 0
     assert pq.read_table(TABLE).schema.equals(EVALUATION_SCHEMA)
+
+
+def test_a_change_of_version_says_what_changed(study, capsys):
+    evaluate(study, MIXTURE)
+    evaluate(study, MIXTURE)
+    assert "version" not in capsys.readouterr().out
+    path = layout.ITEMS / "own" / "title-choice.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+    evaluate(study, MIXTURE)
+    said = capsys.readouterr().out
+    assert f"title-choice has another version than in the last evaluation of {MIXTURE}: 0 of 11 items are new, 1 of 12 are gone.\n" in said
+    assert "definition-choice" not in said
+
+
+def test_benchmarks_of_files_and_of_a_folder_are_in_the_table(study, study_folder):
+    lines = [json.dumps({"question": f"ka {i}", "choices": ["so", "mi"], "answer": i % 2}) for i in range(4)]
+    (study_folder / "mine").mkdir()
+    for name in ("a", "b"):
+        (study_folder / f"mine/{name}.jsonl").write_text("\n".join(lines))
+    evaluation = study.evaluation.model_copy(update={"suite": "custom", "item_files": {"mine": "mine"}, "num_fewshot": 1})
+    study = study.model_copy(update={"evaluation": evaluation})
+    for name in ("own", "mine"):
+        write_items(study, name)
+    evaluate(study, MIXTURE)
+    rows = pq.read_table(TABLE).to_pylist()
+    assert {row["benchmark"] for row in rows if "/" not in row["benchmark"]} == {"mine", "mine-a", "mine-b"}
+    assert {row["count"] for row in rows if row["benchmark"] == "mine"} == {8}
+    assert read_outlines(TABLE)["mine-a"].settings["num_fewshot"] == 1

@@ -29,7 +29,11 @@ def test_a_clear_winner_is_named_and_all_that_supports_it_is_written():
     best = verdict.mixtures[0]
     assert best.runs_used == 12 and best.predicted_loss is not None
     assert best.predicted_loss.low < law(10e6, 200e6) < best.predicted_loss.high
-    assert verdict.back_test is not None and verdict.back_test.left_out == "size 300k" and verdict.back_test.decision_accuracy == 1.0
+    assert verdict.back_test is not None and verdict.back_test.decision_accuracy == 1.0
+    assert [test.left_out for test in verdict.back_tests] == ["size 300k", "size 100k"]
+    assert all(set(tried) == {"law", "single-scale", "combination"} for tried in (verdict.methods, *(test.methods for test in verdict.back_tests)))
+    assert verdict.method == "combination" and verdict.method_reason is not None and "neither alone" in verdict.method_reason
+    assert verdict.methods["combination"].predicted_loss["clean"] == best.predicted_loss
     assert verdict == Verdict.model_validate_json((layout.FIT / "verdict.json").read_bytes())
 
     runs = pl.read_parquet(layout.FIT / "runs.parquet")
@@ -42,7 +46,8 @@ def test_a_clear_winner_is_named_and_all_that_supports_it_is_written():
     assert set(laws.mixtures["raw"].coefficients) == {"E", "A", "B", "alpha", "beta"}
     end = max((point for point in laws.mixtures["clean"].curve if point.at_target_ratio), key=lambda point: point.num_params)
     assert (end.num_params, end.tokens) == pytest.approx((10e6, 200e6))
-    assert (end.loss, end.low, end.high) == pytest.approx((best.predicted_loss.value, best.predicted_loss.low, best.predicted_loss.high))
+    by_law = verdict.methods["law"].predicted_loss["clean"]
+    assert (end.loss, end.low, end.high) == pytest.approx((by_law.value, by_law.low, by_law.high))
     assert laws.noise is not None and laws.noise.standard_deviation == verdict.noise_floor and laws.noise.degrees_of_freedom == 18
 
 
@@ -94,7 +99,7 @@ def test_without_any_usable_run_the_verdict_says_so():
     write_runs(chosen, {"raw": 1.1, "clean": 1.0}, lambda row: {**row, "steps": 1})
     verdict = fit(chosen)
     assert verdict.sentence == "Cannot tell: no mixture has enough usable runs."
-    assert verdict.winner is None and verdict.back_test is None and len(verdict.refused_runs) == 24
+    assert verdict.winner is None and verdict.back_tests == () and verdict.method is None and len(verdict.refused_runs) == 24
     assert pl.read_parquet(layout.FIT / "runs.parquet").height == 0
 
 

@@ -165,7 +165,8 @@ def test_text_is_never_markup(folder):
 def test_cannot_tell_and_nothing_fitted(folder):
     nothing = {"predicted_loss": None, "probability_best": None, "law": None, "refused": "3 runs are too few"}
     mixtures = [row | nothing for row in read_json(layout.FIT / "verdict.json")["mixtures"]]
-    change_verdict(winner=None, sentence="Cannot tell: no law.", mixtures=mixtures, back_test=None, to_tell=None)
+    change_verdict(winner=None, sentence="Cannot tell: no law.", mixtures=mixtures, to_tell=None)
+    change_verdict(method=None, method_reason=None, methods={}, back_tests=[], mixture_back_test=None)
     change_verdict(expected_regret=None, noise_floor=None, signal_to_noise=None, probability_better={})
     write_json(layout.FIT / "laws.json", read_json(layout.FIT / "laws.json") | {"mixtures": {}, "noise": None})
     report(report_study.study())

@@ -97,6 +97,27 @@ def test_without_a_common_version_all_are_refused():
     assert "several versions of held-out code" in found.refused[0].reason
 
 
+def test_a_model_that_was_evaluated_before_its_end_is_refused():
+    found = gate(change_evaluation=lambda row: [changed(OTHER, tokens=1000)(row)])
+    assert "it was evaluated after 1000 of " in the_refused(found)
+
+
+def test_a_run_on_another_version_of_the_data_is_refused():
+    reason = the_refused(gate(changed(OTHER, tokens_md5_by_domain={"code": "01d", "legal": "1e9a1"})))
+    assert reason == "it read version 01d of the code tokens of recipe raw, most runs c0de: train it again"
+
+
+def test_recipes_have_versions_of_their_own():
+    found = gate(lambda row: {**row, "recipe": row["mixture"], "tokens_md5_by_domain": {"code": row["mixture"]}})
+    assert len(found.admitted) == 16
+
+
+def test_without_a_common_version_of_the_data_its_runs_are_refused():
+    found = gate(lambda row: {**row, "tokens_md5_by_domain": {"code": row["mixture"]}})
+    assert not found.admitted and len(found.refused) == 16
+    assert "read several versions of its code tokens" in found.refused[0].reason
+
+
 def test_the_same_run_counts_once():
     reason = the_refused(gate(same_key))
     assert "the same run as raw/30k-1x-seed1" in reason

@@ -81,6 +81,6 @@ def test_the_default_study_is_what_dvc_reads_too():
     values = yaml.safe_load(Path("params.yaml").read_text())
     study = load_study()
     assert {name: recipe["from"] for name, recipe in values["recipes"].items()} == {name: recipe.base for name, recipe in study.recipes.items()}
-    assert values["local_sources"] == {}
+    assert values["local_sources"] == {} == values["evaluation"]["item_files"]
     for mixture in study.mixtures.values():
         assert lineage(study.recipes, mixture.recipe)[-1] == mixture.recipe

@@ -12,9 +12,12 @@ import yaml
 
 from models.frozen import StudyError
 from tasks.benchmarks.choice_metrics import choice_metrics
-from tasks.benchmarks.config import EvaluationConfig
+from tasks.benchmarks.config import CORE, EvaluationConfig
 from tasks.benchmarks.harness import Harness
-from tasks.benchmarks.items import write_benchmarks
+from tasks.benchmarks.item_files import FileItem
+from tasks.benchmarks.own import write_benchmarks
+from tasks.benchmarks.task_estimates import metrics_of_items
+from tasks.benchmarks.task_folder import TaskFolder
 from tests.tasks import evaluation_study
 
 END_OF_TEXT = "<|endoftext|>"
@@ -108,6 +111,31 @@ def test_the_same_model_from_its_files_gives_lm_evals_own_numbers(own_tasks, tok
     assert ours["title-choice"]["correct_choice_log_likelihood"].value == pytest.approx(sum(likelihoods) / len(likelihoods), rel=1e-4)
 
 
+@pytest.mark.parametrize("context", [512, 24])
+def test_numbers_are_those_of_lm_evals_own_backend(own_tasks, write_jsonl_task, tokenizer, tmp_path, context):
+    """On the same exported model, also where prompts are shared, few-shot, or cut to fit."""
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    items = [{"prompt": "ka lo mi tu re so ban dir " * length, "choices": [" so", " mi tu", " über"], "answer": length % 3} for length in range(1, 8)]
+    last_word = next(path for path in own_tasks if path.stem == "last-word-dictionary")
+    paths = [write_jsonl_task(items, num_fewshot=2, fewshot_split="test"), last_word]
+    ours = Harness(paths, (), 100)
+    model = evaluation_study.model(context=context)
+    estimates = ours.ask(model, tokenizer, 4)
+    evaluation_study.export(tmp_path / "model", context=context)
+    arguments = {"pretrained": str(tmp_path / "model"), "dtype": "float32"}
+    simple_evaluate: Any = lm_eval.simple_evaluate
+    theirs = simple_evaluate(
+        "hf", arguments, [str(path) for path in paths], batch_size=3, device="cpu", task_manager=TaskManager(include_defaults=False)
+    )
+    for name, task in ours.tasks.items():
+        assert estimates[name]["accuracy"].value == theirs["results"][name]["acc,none"]
+        their_items = [metrics["answer_bits_per_byte"] for metrics in metrics_of_items(task, theirs["samples"][name])]
+        assert estimates[name]["answer_bits_per_byte"].value == pytest.approx(sum(their_items) / len(their_items), abs=1e-4)
+    assert ("truncated_items" in estimates["theirs"]) is (context == 24)
+
+
 @pytest.mark.slow
 def test_the_command_line_of_lm_eval_gives_the_same_numbers(own_tasks, tokenizer, tmp_path):
     ours = Harness(own_tasks, (), 100).ask(evaluation_study.model(), tokenizer, 16)
@@ -129,6 +157,42 @@ def test_every_model_sees_the_same_few_shot_examples(write_jsonl_task, tokenizer
     assert harness.definitions["theirs"]["requests"][0][0].count("\n\n") == 2  # there are two examples
 
 
+def test_the_study_says_how_many_examples_a_prompt_has(own_tasks, write_jsonl_task, tokenizer):
+    items = [{"prompt": f"Q{i}:", "choices": [" yes", " no"], "answer": i % 2} for i in range(6)]
+    harness = Harness([write_jsonl_task(items), *own_tasks], (), 100, num_fewshot=3)
+    prompts = [prompt for prompt, _ in harness.definitions["theirs"]["requests"]]
+    assert {prompt.count("\n\n") for prompt in prompts} == {3}
+    for item, prompt in zip(items, prompts[::2], strict=True):
+        assert prompt.count(item["prompt"]) == 1  # it is no example of itself
+    assert all("\n\n" not in prompt for prompt, _ in harness.definitions["definition-choice"]["requests"])  # a task that fixes none
+    with pytest.raises(StudyError, match="theirs has 6 items to draw 6 examples of each prompt from: lower"):
+        Harness([write_jsonl_task(items)], (), 100, num_fewshot=6)
+
+
+def test_a_folder_of_files_is_a_group_with_averages(study_folder, tokenizer):
+    home = Path("data/items/mine")
+    home.mkdir(parents=True)
+    folder = TaskFolder(home, home, END_OF_TEXT)
+    counts = {"mine-a": 3, "mine-b": 5}
+    for name, count in counts.items():
+        items = [FileItem(id=str(i), prompt=f"ka {i}", choices=("so", "mi", "tu re"), answer=i % 3) for i in range(count)]
+        folder.write(name, "item-file", items)
+    harness = Harness([folder.write_group("mine", list(counts))], (), 100)
+    estimates = harness.ask(evaluation_study.model(), tokenizer, 16)
+    assert list(estimates) == ["mine-a", "mine-b", "mine"] == list(harness.outlines)
+    for metric, estimate in estimates["mine"].items():
+        assert estimate.count == 8
+        values = {name: estimates[name][metric].value for name in counts}
+        assert estimate.value == pytest.approx(sum((values[name] or 0) * count for name, count in counts.items()) / 8)
+    assert harness.version("mine", "accuracy") not in {harness.version(name, "accuracy") for name in counts}
+
+
+def test_two_benchmarks_of_one_name_are_refused(write_jsonl_task):
+    path = write_jsonl_task([{"prompt": "ka", "choices": [" so", " mi"], "answer": 0}])
+    with pytest.raises(StudyError, match=r"two benchmarks are called 'theirs' \(theirs.yaml is the second\)"):
+        Harness([path], (str(path),), 100)
+
+
 def test_a_prompt_longer_than_the_context_is_cut_on_the_left_and_counted(write_jsonl_task, tokenizer):
     items = [{"prompt": words, "choices": [" so", " mi"], "answer": 0} for words in ("ka lo", "ka lo mi " * 30, "tu re so " * 30)]
     path = write_jsonl_task(items)
@@ -145,6 +209,24 @@ def test_a_choice_of_no_tokens_is_refused(write_jsonl_task, tokenizer):
     harness = Harness([write_jsonl_task(items)], (), 100)
     with pytest.raises(StudyError, match="The choice '' behind the prompt 'ka' has no tokens"):
         harness.ask(evaluation_study.model(), tokenizer, 16)
+
+
+def test_a_choice_of_no_tokens_without_a_prompt_is_refused(write_jsonl_task, tokenizer):
+    items = [{"prompt": "", "choices": [" so", " mi"], "answer": 0}, {"prompt": "", "choices": [" so", ""], "answer": 0}]
+    harness = Harness([write_jsonl_task(items)], (), 100)
+    with pytest.raises(StudyError, match="The choice '' behind the prompt '' has no tokens"):
+        harness.ask(evaluation_study.model(), tokenizer, 16)
+
+
+@pytest.mark.parametrize("first", [{"choices": [" so", " mi"], "answer": 2}, {"choices": ["", " mi"], "answer": 0}])
+def test_a_first_item_that_cannot_be_asked_is_refused(write_jsonl_task, first):
+    with pytest.raises(StudyError, match="there are no items, or the first has no right answer or an empty choice"):
+        Harness([write_jsonl_task([{"prompt": "ka"} | first])], (), 100)
+
+
+def test_no_items_are_refused(write_jsonl_task):
+    with pytest.raises(StudyError, match="there are no items"):
+        Harness([write_jsonl_task([])], (), 100)
 
 
 def test_a_choice_longer_than_the_context_is_refused(write_jsonl_task, tokenizer):
@@ -164,7 +246,7 @@ def test_a_model_that_gives_nan_has_no_score(own_tasks, tokenizer):
     model = evaluation_study.model()
     model.model.norm.weight.data.fill_(math.nan)
     for estimates in Harness(own_tasks, (), 100).ask(model, tokenizer, 16).values():
-        assert {estimate.value for estimate in estimates.values()} == {None}
+        assert {estimate.value for metric, estimate in estimates.items() if metric != "truncated_items"} == {None}
 
 
 def test_data_that_cannot_be_reached_are_one_sentence(write_jsonl_task, monkeypatch):
@@ -173,8 +255,16 @@ def test_data_that_cannot_be_reached_are_one_sentence(write_jsonl_task, monkeypa
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     path = write_jsonl_task([], dataset_path="nobody/nothing", dataset_kwargs={})
-    with pytest.raises(StudyError, match=r"'theirs.yaml' can't be reached .* \(HF_HOME\) here, or give the path of a task's YAML file"):
+    with pytest.raises(StudyError, match=r"'theirs.yaml' can't be reached .* \(HF_HOME\) here, give the path of a task's YAML file"):
         Harness([path], (), 100)
+
+
+@pytest.mark.slow  # lm-eval's thousands of tasks are indexed
+def test_the_core_suite_is_of_tasks_that_lm_eval_has():
+    from lm_eval.tasks import TaskManager
+
+    assert set(CORE) <= set(TaskManager().all_tasks)
+    assert len(set(CORE)) == 10
 
 
 @pytest.mark.slow  # lm-eval's thousands of tasks are indexed
