@@ -21,7 +21,9 @@ def noise_of_metrics(evaluations: pl.DataFrame, runs: Sequence[RunResult], confi
     """
     facts = pl.DataFrame(
         [(r.run_key, r.mixture, r.run, r.size, r.budget_tokens, r.train_flops, r.seed, r.initialization_seed, r.data_seed) for r in runs],
-        schema=["run_key", "mixture", "run", "size", "budget_tokens", "train_flops", "seed", "initialization_seed", "data_seed"],
+        schema=dict.fromkeys(("run_key", "mixture", "run", "size"), pl.String)
+        | {"budget_tokens": pl.Int64, "train_flops": pl.Float64}
+        | dict.fromkeys(("seed", "initialization_seed", "data_seed"), pl.Int64),
         orient="row",
     )
     rows = (

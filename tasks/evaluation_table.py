@@ -1,10 +1,14 @@
 """What `results/evaluations/<mixture>.parquet` holds: one row is one metric of one run on one benchmark."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from tasks import layout
 
 EVALUATION_SCHEMA = pa.schema(
     [
@@ -30,6 +34,14 @@ SNAPSHOT = "snapshot"  # an earlier one: `tokens` says how early
 AVERAGE = "average"  # the mean over the last ones, the final one among them (evaluation.average_checkpoints)
 HELDOUT = "heldout/"  # prefix of the benchmark of a held-out domain
 BITS_PER_BYTE = "bits_per_byte"
+
+
+def read_all(mixtures: Iterable[str]) -> pl.DataFrame:
+    """One tidy table per study: what `assay rank` and `assay fit` read."""
+    tables = [pq.read_table(layout.EVALUATIONS / f"{mixture}.parquet", columns=EVALUATION_SCHEMA.names) for mixture in mixtures]
+    found = pl.from_arrow(pa.concat_tables(tables))
+    assert isinstance(found, pl.DataFrame)
+    return found
 
 
 def read_decisive(path: Path) -> pa.Table:

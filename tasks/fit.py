@@ -16,9 +16,11 @@ from models.one_thread import on_one_thread
 from models.verdict import BackTest, MethodVerdict, MixtureVerdict, Ranking, Verdict, interval, rank, rule, sentence, speaker
 from tasks import layout
 from tasks.atomic import replace_directory, write_json
-from tasks.evaluation_table import BITS_PER_BYTE
+from tasks.evaluation_noise import noise_of_metrics
+from tasks.evaluation_table import BITS_PER_BYTE, read_all
 from tasks.fit_warnings import study_warnings
 from tasks.fitted_study import FittedStudy, fitted_study
+from tasks.left_out_mixtures import mixtures_left_out
 from tasks.run_gate import AdmittedRun
 from tasks.stage import main
 from tasks.study import Study, Target
@@ -30,7 +32,8 @@ UNIT = "bits per byte"
 
 @on_one_thread
 def fit(study: Study) -> Verdict:
-    """Writes `results/fit`: runs.parquet, laws.json (`models/laws/record.py`) and verdict.json (`models/verdict.py`).
+    """Writes `results/fit`: runs.parquet, evaluations.parquet (`tasks/evaluation_table.py`, of all mixtures), laws.json (`models/laws/record.py`),
+    noise_floor.json (`models/noise_floor.py`, by metric) and verdict.json (`models/verdict.py`).
 
     Mixtures with too few usable runs are refused in the verdict; without any other there is a verdict that says so.
 
@@ -40,9 +43,13 @@ def fit(study: Study) -> Verdict:
     it = fitted_study(study)
     laws = describe_laws(it)
     verdict = decide(it, laws)
+    evaluations = read_all(sorted(study.mixtures))
+    noise = noise_of_metrics(evaluations, [run.result for run in it.used], study.target.confidence)
     with replace_directory(layout.FIT) as directory:
         write_runs(directory / "runs.parquet", it.used, it.heldout_domains)
+        evaluations.write_parquet(directory / "evaluations.parquet")
         write_json(directory / "laws.json", laws.model_dump(mode="json"))
+        write_json(directory / "noise_floor.json", [of_metric.model_dump(mode="json") for of_metric in noise])
         write_json(directory / "verdict.json", verdict.model_dump(mode="json"))
     return verdict
 
@@ -134,7 +141,7 @@ def decide(it: FittedStudy, laws: Laws) -> Verdict:
         method_reason=reason,
         methods={name: method_verdict(one) for name, one in rankings.items()},
         back_tests=tests,
-        mixture_back_test=None,
+        mixture_back_test=mixtures_left_out(it, noise_sd),
         expected_regret=ranking.expected_regret if ranking and len(it.mixtures) > 1 else None,
         noise_floor=noise_sd,
         signal_to_noise=laws.noise.signal_to_noise if laws.noise else None,
@@ -150,7 +157,12 @@ def ranked(prediction: Prediction, mixtures: Sequence[str], target: Target) -> R
 
 
 def method_verdict(ranking: Ranking) -> MethodVerdict:
-    return MethodVerdict(predicted_loss=ranking.predicted_loss, probability_best=ranking.probability_best, expected_regret=ranking.expected_regret)
+    return MethodVerdict(
+        first=ranking.first,
+        predicted_loss=ranking.predicted_loss,
+        probability_best=ranking.probability_best,
+        expected_regret=ranking.expected_regret,
+    )
 
 
 def tested_back(it: FittedStudy) -> tuple[BackTest, ...]:
