@@ -8,6 +8,7 @@ import polars as pl
 
 from models.frozen import StudyError
 from models.laws.record import Laws
+from models.noise_floor import NoiseOfMetric
 from models.verdict import Verdict
 from tasks import layout
 from tasks.atomic import read_json
@@ -32,6 +33,7 @@ class Evidence:
     fitted_runs: pl.DataFrame
     laws: Laws
     verdict: Verdict
+    noise: list[NoiseOfMetric]
 
     @property
     def mixtures(self) -> list[str]:
@@ -57,6 +59,7 @@ def gather(study: Study) -> Evidence:
         fitted_runs=pl.read_parquet(_existing(layout.FIT / "runs.parquet")),
         laws=Laws.model_validate(read_json(_existing(layout.FIT / "laws.json"))),
         verdict=Verdict.model_validate(read_json(_existing(layout.FIT / "verdict.json"))),
+        noise=[NoiseOfMetric.model_validate(of_metric) for of_metric in read_json(_existing(layout.FIT / "noise_floor.json"))],
     )
 
 
