@@ -36,7 +36,7 @@ def fit_page(result: TableFit) -> Iterator[Part]:
 def _coefficients(result: TableFit) -> Table:
     table = Table("coefficient", box=box.SIMPLE)
     for column in ("value", f"{result.confidence:.0%} low", "high"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for name, value in result.coefficients.items():
         table.add_row(escape(name), *_numbers(value))
     return table
@@ -45,7 +45,7 @@ def _coefficients(result: TableFit) -> Table:
 def _predictions(result: TableFit) -> Table:
     table = Table("at", "predicted", box=box.SIMPLE)
     for column in ("value", f"{result.confidence:.0%} low", "high", "one run: low", "high"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for one in result.predictions:
         where = ", ".join(f"{name} = {value:.4g}" for name, value in one.inputs.items())
         run = _numbers(one.run)[1:] if one.run else ("", "")

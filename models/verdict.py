@@ -8,7 +8,6 @@ import numpy as np
 
 from models.frozen import Frozen
 
-
 LAW, SINGLE_SCALE, COMBINATION = "law", "single-scale", "combination"
 CLEARLY_BETTER = log(20)  # nats
 
@@ -61,9 +60,10 @@ class BackTest(Frozen):
 class MethodVerdict(Frozen):
     """What one method alone would say at the target."""
 
-    predicted_loss: dict[str, Interval]  # by mixture, best first
+    first: str  # the mixture with the lowest predicted loss
+    predicted_loss: dict[str, Interval]
     probability_best: dict[str, float]
-    expected_regret: float
+    expected_regret: float  # of choosing the first
 
 
 class MixtureBackTest(Frozen):
@@ -144,9 +144,9 @@ class Ranking(Frozen):
 def speaker(tests: Sequence[BackTest], methods: Collection[str]) -> tuple[str, str]:
     """Which of the methods speaks, and why.
 
-    The combination is the default: it is never far from the better of the two (a factor 2 in each difference), and in published comparisons laws did not
-    decide better than a single scale (arXiv 2504.11393). One of the two speaks alone when the back-tests prefer it clearly to the combination, by a
-    likelihood ratio of 20, "strong evidence" (Kass and Raftery 1995); that takes five independent differences at least.
+    The combination is the default: it is never far from the better of the two (a factor 2 in each difference), and in published comparisons laws did
+    not decide better than a single scale (arXiv 2504.11393). One of the two speaks alone when the back-tests prefer it clearly to the combination, by
+    a likelihood ratio of 20, "strong evidence" (Kass and Raftery 1995); that takes five independent differences at least.
     """
     if COMBINATION not in methods:
         return LAW, "The law speaks: no size has all mixtures at the same token budgets, which a ranking at a single scale would need."

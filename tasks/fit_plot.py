@@ -6,6 +6,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from models.frozen import StudyError
 from models.laws.law import Array
@@ -80,8 +81,8 @@ def _predicted_against_measured(axes: Axes, it: FittedTable) -> None:
 
 
 def _residuals(axes: Axes, it: FittedTable, along: str) -> None:
-    """Relative to the loss; of other responses absolute."""
-    is_relative = it.law.response == "loss"
+    """Relative where the response is positive, as losses are; absolute elsewhere."""
+    is_relative = it.law.response in it.law.positive
     for label, columns in _groups(it):
         predicted = it.estimate.predict({name: columns[name] for name in it.law.inputs})
         error = columns[it.law.response] - predicted
@@ -107,6 +108,10 @@ def _valley(axes: Axes, estimate: ParametricEstimate) -> None:
         axes.set_ylabel(found.names[1])
         axes.plot(best[found.names[0]], best[found.names[1]], "k+")
     axes.set(xlabel=found.names[0], title="valley of the objective, the other coefficients refitted")
-    for set_scale, values in zip((axes.set_xscale, axes.set_yscale), found.values, strict=False):
+    sides = ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale))
+    for (axis, set_scale), values in zip(sides, found.values, strict=False):
         if values.min() > 0 and values.max() > 3 * values.min():
             set_scale("log")
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.set_minor_locator(NullLocator())

@@ -69,8 +69,9 @@ def fit_rows(table: Table, law: Estimator, mapped: dict[str, str], weights: Sequ
     names = (*law.inputs, law.response)
     columns = derived.with_derived(selected.columns, names)
     usable = np.ones(len(selected.row_numbers), dtype=bool)
+    not_finite = {f"{name} is not finite": ~np.isfinite(columns[name]) for name in names}
     not_positive = {f"{name} is not positive": columns[name] <= 0 for name in names if name in law.positive}
-    for reason, bad in (not_positive | dict(law.unusable(columns))).items():
+    for reason, bad in (not_finite | not_positive | dict(law.unusable(columns))).items():
         if (refused := bad & usable).any():
             dropped.append(Dropped(int(refused.sum()), f"{reason}: {_listed(selected.row_numbers[refused])}"))
             usable &= ~refused
@@ -111,13 +112,13 @@ def _ordered(columns: dict[str, Array]) -> dict[str, Array]:
 
 
 def _with_weights_and_clusters(columns: dict[str, Array], law: Estimator) -> dict[str, Array]:
-    """Adds `weight`, 1 / variance of the measured noise (of losses: of their logarithm) with mean 1, where noise is given or seeds tell it; and
-    `cluster`, where seeds are and no run is named: runs that differ only in their seed are drawn together by the bootstrap, since what the law gets
-    wrong at their place it gets wrong for all of them."""
+    """Adds `weight`, 1 / variance of the measured noise (of what is positive: of its logarithm) with mean 1, where noise is given or seeds tell it;
+    and `cluster`, where seeds are and no run is named: runs that differ only in their seed are drawn together by the bootstrap, since what the law
+    gets wrong at their place it gets wrong for all of them."""
     others = {name: column for name, column in columns.items() if name not in (SEED, NOISE)}
     if SEED not in columns and NOISE not in columns:
         return others
-    response, is_log = columns[law.response], law.response == "loss"
+    response, is_log = columns[law.response], law.response in law.positive
     if NOISE in columns:
         if (columns[NOISE] <= 0).any():
             raise StudyError(f"--noise must be positive, and is {columns[NOISE].min():g}: it is the standard deviation of a row's {law.response}.")

@@ -3,9 +3,9 @@
 Shapes: n rows, b draws.
 """
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from models.laws import derived
 from models.laws.estimator import Estimate, Estimator, Options
 from models.laws.law import Array
 from models.laws.metrics import metrics, spearman
-from models.laws.parametric import Parametric
 from models.laws.record import Objective
 from models.laws.registry import estimator
 from models.one_thread import on_one_thread
@@ -117,11 +116,15 @@ def fit_table(request: FitRequest) -> FittedTable:
 
 
 def _documented(law: Estimator) -> dict[str, str]:
-    """The equation and the source that the law's docstring tells."""
-    text = inspect.getdoc(law.law if isinstance(law, Parametric) else law) or ""
-    equation, *paragraphs = (" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
-    source = next((paragraph for paragraph in paragraphs if paragraph.startswith("Source: ")), "")
-    return {"equation": equation, "source": source.removeprefix("Source: ").split(" Bounds: ")[0]}
+    """The equation (the docstring's first paragraph, and lines that are set off below it) and the source."""
+    first, *others = law.documentation.split("\n\n")
+    set_off = [line for paragraph in takewhile(lambda it: it.startswith(" "), others) for line in paragraph.splitlines()]
+    source = next((paragraph for paragraph in others if paragraph.startswith("Source: ")), "").removeprefix("Source: ").split("\nBounds:")[0]
+    return {"equation": "; ".join(_one_line(text) for text in (first, *set_off)), "source": _one_line(source)}
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _rows(rows: FitRows) -> Rows:
@@ -152,7 +155,7 @@ def _point(law: Estimator, text: str) -> dict[str, float]:
 class _Scatter:
     """How far runs are from the law: residuals of the rows fitted to, drawn again for further runs."""
 
-    residuals: Array  # log actual - log predicted of losses, actual - predicted of other responses
+    residuals: Array  # log actual - log predicted of positive responses, actual - predicted of others
     is_log: bool
     seed: int
     confidence: float
@@ -161,7 +164,7 @@ class _Scatter:
     def of(cls, law: Estimator, estimate: Estimate, rows: FitRows, num_fixed: int, request: FitRequest) -> "_Scatter":
         """Residuals, widened for the degrees of freedom that the fit has taken."""
         actual, predicted = rows.used[law.response], estimate.predict({name: rows.used[name] for name in law.inputs})
-        is_log = law.response == "loss"
+        is_log = law.response in law.positive
         residuals = np.log(actual / predicted) if is_log else actual - predicted
         freedom = max(len(actual) - max(len(estimate.coefficients) - num_fixed, 0), 1)
         return cls(residuals * (len(actual) / freedom) ** 0.5, is_log, request.seed, request.confidence)

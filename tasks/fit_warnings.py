@@ -18,7 +18,15 @@ def study_warnings(it: FittedStudy, laws: Laws, tests: Sequence[BackTest], metho
     if it.fitted is None:
         return tuple(warnings)
     of_the_law = dict.fromkeys(warning for law in laws.mixtures.values() for warning in law.warnings)
-    return (*warnings, *_about_back_tests(tests, method), *_about_repetition(it), *_about_distance(it), *of_the_law, *_about_seeds(laws), *_about_runs(it))
+    return (
+        *warnings,
+        *_about_back_tests(tests, method),
+        *_about_repetition(it),
+        *_about_distance(it),
+        *of_the_law,
+        *_about_seeds(laws),
+        *_about_runs(it),
+    )
 
 
 def _about_back_tests(tests: Sequence[BackTest], method: str | None) -> Iterator[str]:

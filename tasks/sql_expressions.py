@@ -40,7 +40,9 @@ class Expression:
         self.sql = f"({self.text}\n)"  # a comment at its end ends there
         nodes = list(_nodes(self._parsed(connection)))
         self._refuse(nodes, connection)
-        self.referred = tuple(dict.fromkeys(self._names.get(str(name).lower(), str(name)) for node in nodes for name in node.get("column_names", ())[:1]))
+        self.referred = tuple(
+            dict.fromkeys(self._names.get(str(name).lower(), str(name)) for node in nodes for name in node.get("column_names", ())[:1])
+        )
         self.is_column = len(nodes[0].get("column_names", ())) == 1
 
     @property

@@ -16,7 +16,7 @@ from models.laws.law import Array
 from tasks.sql_expressions import SETTINGS, Expression, constant, first_line, quoted, unknown_column
 from tasks.table_sources import ROW, load
 
-__all__ = ["DroppedRows", "Rows", "Selected", "Table", "column_names", "constant", "read", "select"]
+__all__ = ["DroppedRows", "Rows", "Selected", "Table", "constant", "read", "select"]
 
 NUMBER_KINDS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")  # and unsigned ones
 
@@ -49,23 +49,16 @@ class Selected:
     dropped: tuple[Dropped, ...]
 
 
-def select(
-    source: str, numbers: Mapping[str, str], where: str | None = None, labels: Mapping[str, str] | None = None, optional: Collection[str] = ()
-) -> Selected:
+def select(source: str, numbers: Mapping[str, str], where: str | None = None, labels: Mapping[str, str] | None = None) -> Selected:
     """`Table(source).select(...)`."""
     with Table(source) as table:
-        return table.select(numbers, where, labels, optional)
+        return table.select(numbers, where, labels)
 
 
 def read(source: str, texts: Collection[str] = ()) -> dict[str, Array]:
     """`Table(source).read(...)`."""
     with Table(source) as table:
         return table.read(texts)
-
-
-def column_names(source: str) -> tuple[str, ...]:
-    with Table(source) as table:
-        return table.names
 
 
 class Table:
@@ -96,10 +89,8 @@ class Table:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def select(
-        self, numbers: Mapping[str, str], where: str | None = None, labels: Mapping[str, str] | None = None, optional: Collection[str] = ()
-    ) -> Selected:
-        """The rows for which `where` holds, every number is finite and every label is there, those of `optional` excepted.
+    def select(self, numbers: Mapping[str, str], where: str | None = None, labels: Mapping[str, str] | None = None) -> Selected:
+        """The rows for which `where` holds, every number is finite and every label is there.
 
         Raises:
             StudyError: when something asked for is not an expression over the table's columns, or no row is left.
@@ -118,12 +109,9 @@ class Table:
         for name, text in (labels or {}).items():
             values, is_null = self._labels(text)
             columns[name] = values
-            if name not in optional:
-                drop(is_null, f"{_what(name, text)} is missing")
+            drop(is_null, f"{_what(name, text)} is missing")
         for name, text in numbers.items():
             columns[name], is_null, is_text, expression = self._numbers(text)
-            if name in optional:
-                continue
             what = _what(name, text)
             if (is_text & usable).any():
                 row = int(np.flatnonzero(is_text & usable)[0])

@@ -55,12 +55,11 @@ class Prediction:
 
     @property
     def draws_bm(self) -> Array:
-        """The linear opinion pool (Stone 1961): every opinion's draws in turn. A draw of all mixtures is one opinion's."""
-        turn = np.arange(len(self.opinions[0])) % len(self.opinions)
-        return np.choose(turn[:, None], self.opinions)
+        """The linear opinion pool (Stone 1961): the draws of all. Each draw of all mixtures is one opinion's."""
+        return np.concatenate(self.opinions)
 
     def log_score(self, actual: Array) -> float | None:
-        """The log density (nats) of what the mixtures' log-losses differed by: the mean over pairs, for as many differences as are independent (m - 1).
+        """The log density (nats) of what the mixtures' log-losses differed by: the mean over pairs, times the m - 1 differences that are independent.
 
         Opinions are taken as normal in each difference. None for one mixture.
         """

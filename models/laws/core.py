@@ -17,6 +17,7 @@ from scipy.optimize import minimize
 from models.frozen import StudyError
 from models.laws.law import Array, Coordinates, Law
 
+ROUNDING = 1e-9  # relative: values that differ by less are equal
 STARTS_POLISHED = 12  # of all starts, those with the lowest objective
 
 
@@ -148,7 +149,7 @@ def check_fittable(problem: Problem) -> None:
     free, rows = int((problem.prior_precision == 0).sum()), len(problem.observed)
     if rows <= free:
         raise StudyError(f"The law '{problem.law.name}' has {free} free parameters and only {rows} usable rows: add runs, or a simpler law.")
-    if np.ptp(problem.observed) == 0:
+    if np.ptp(problem.observed) <= ROUNDING * np.abs(problem.observed).max():
         what = "losses" if problem.law.response == "loss" else f"values of {problem.law.response}"
         raise StudyError(f"All {rows} {what} are equal ({problem.response[0]:g}): there is nothing to fit a law to.")
 
@@ -159,11 +160,16 @@ def refits(fitted: Fit, problems: Iterator[Problem]) -> Array:
 
 
 def minimum_near(problem: Problem, u: Array) -> tuple[Array, float]:
-    """The minimum (p) and its objective: one Gauss-Newton step from a place that is close to it, then L-BFGS, whitened there."""
+    """The minimum (p) and its objective: one Gauss-Newton step from a place that is close to it, then L-BFGS, whitened there. Infinite where the
+    law has no value at that place."""
     with np.errstate(all="ignore"):
-        _, gradient = problem.objective(u)
-        start = u - np.linalg.lstsq(problem.hessian(u), gradient)[0]
-        start = start if np.isfinite(problem.objective(start)[0]) else u
+        objective, gradient = problem.objective(u)
+        hessian = problem.hessian(u)
+        if not (np.isfinite(objective) and np.isfinite(hessian).all()):
+            return u, np.inf
+        start = u - np.linalg.lstsq(hessian, gradient)[0]
+        is_good = np.isfinite(problem.objective(start)[0]) and np.isfinite(problem.hessian(start)).all()
+        start = start if is_good else u
         return _descend(problem, start, _whitening(problem, start))
 
 
@@ -214,5 +220,8 @@ def _descend(problem: Problem, start: Array, whitening: Array) -> tuple[Array, f
 
 def _whitening(problem: Problem, u: Array) -> Array:
     """(p, p): the inverse square root of the Hessian; directions without curvature count as having 1e-10 of the strongest's."""
-    strength, directions = np.linalg.eigh(problem.hessian(u) / problem.unit)
+    hessian = problem.hessian(u)
+    if not np.isfinite(hessian).all():
+        return np.eye(len(u))
+    strength, directions = np.linalg.eigh(hessian / problem.unit)
     return directions / np.sqrt(np.maximum(strength, 1e-10 * strength.max()))

@@ -16,9 +16,10 @@ class DataConstrained(Law):
 
         D' = U_D + U_D R_D (1 - exp(-(D / U_D - 1) / R_D)),    U_D = min(U, D)
         N' = U_N + U_N R_N (1 - exp(-(N / U_N - 1) / R_N)),    U_N = min(N_opt, N)
+        N_opt = G (G U_D)^(beta / alpha),                      G = (alpha A / (beta B))^(1 / (alpha + beta))
 
-    with N_opt = G (G U_D)^(beta / alpha), G = (alpha A / (beta B))^(1 / (alpha + beta)), the size for which U_D tokens are compute-optimal. After
-    R_D epochs a repeated token has lost most (1 - 1/e) of its worth. Runs without repetition (D <= U, N <= N_opt) follow Chinchilla's law.
+    N_opt is the size for which U_D tokens are compute-optimal. After R_D epochs a repeated token has lost most (1 - 1/e) of its worth. Runs without
+    repetition (D <= U, N <= N_opt) follow Chinchilla's law.
 
     Source: arXiv 2305.16264 eq. 5, 6 and appendix A (there R_D*, R_N*), whose coefficients A, B, E, alpha and beta come from a fit to runs without
     repetition, alpha = beta; they can be given (--fix) or fitted together with the others.

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Collection, Mapping
 
+import numpy as np
+
 from models.laws.law import Array
 
 FORMULAS: dict[str, dict[tuple[str, str], tuple[str, Callable[[Array, Array], Array]]]] = {
@@ -41,9 +43,10 @@ def in_words(name: str, given: Collection[str]) -> str:
 
 
 def with_derived(columns: Mapping[str, Array], names: Collection[str]) -> dict[str, Array]:
-    """`columns`, and those of `names` that follow from them."""
+    """`columns`, and those of `names` that follow from them; infinite or NaN where they do not."""
     derived = {}
     for name in names:
         if name not in columns and (pair := sources(name, columns)):
-            derived[name] = FORMULAS[name][pair][1](columns[pair[0]], columns[pair[1]])
+            with np.errstate(all="ignore"):
+                derived[name] = FORMULAS[name][pair][1](columns[pair[0]], columns[pair[1]])
     return {**columns, **derived}

@@ -110,6 +110,9 @@ class Downstream(Estimator):
     same runs, drawn together by the bootstrap, and predictions are made from N and D.
 
     Source: arXiv 2403.08540 eq. 5 (exponential), arXiv 2412.04403 section 3 (sigmoid, two steps).
+    Bounds: eps, k, gamma and a > 0; E, A, B, alpha and beta as in Chinchilla's law.
+    Starts: those of `ExponentialError` or `SigmoidAccuracy`, and of Chinchilla's law.
+    Identifiability: floor and ceiling need runs near them. What is known of the floor, such as the chance level, should be given (--fix b=0.25).
     """
 
     name = "downstream"

@@ -3,6 +3,7 @@
 Shapes: n rows, b draws of the bootstrap.
 """
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -70,6 +71,10 @@ class Estimator(ABC):
     positive: tuple[str, ...] = POSITIVE  # columns whose rows are dropped, and counted, where they are not positive
     optional_at_point: tuple[str, ...] = ()  # inputs that `--predict` may leave out
     further_at_point: tuple[str, ...] = ()  # names that `--predict` may give besides the inputs
+
+    @property
+    def documentation(self) -> str:
+        return inspect.getdoc(self) or ""
 
     def unusable(self, columns: Mapping[str, Array]) -> Mapping[str, Array]:
         """Rows (n, boolean) that this law can't use, by reason; they are dropped and counted."""

@@ -62,20 +62,37 @@ def extrapolation(runs: Runs, draws: int, seed: int) -> Extrapolation:
     seed_noise, deviation = seed_variance(runs), deviation_variance(runs)
     misfit = Variance(MISFIT_PRIOR[0] ** 2, MISFIT_PRIOR[1], 0.0)
     for _ in range(2):  # the misfit is estimated from a fit that is weighted by it
-        fitted = fit(_problem(runs, seed_noise.value, misfit.value, deviation.value))
+        fitted = fit(_problem(runs, seed_noise, misfit, deviation))
         misfit = misfit_variance(runs, fitted.problem.residuals(fitted.u)[0], _effective_parameters(fitted), seed_noise)
-    fitted = fit(_problem(runs, seed_noise.value, misfit.value, deviation.value))
+    fitted = fit(_problem(runs, seed_noise, misfit, deviation))
     random = np.random.default_rng([seed, 0])
     seed_variances, misfit_variances, deviations = (variance.draws(random, draws) for variance in (seed_noise, misfit, deviation))
     perturbed = _perturbed(fitted, runs, seed_noise, misfit, np.stack([seed_variances, misfit_variances, deviations], axis=1), random)
     return Extrapolation(runs, fitted, refits(fitted, perturbed), seed_noise, misfit, seed_variances, misfit_variances, seed)
 
 
-def _problem(runs: Runs, seed_variance: float, misfit_variance: float, deviation_variance: float) -> Problem:
+def _problem(runs: Runs, seed: Variance, misfit: Variance, deviation: Variance) -> Problem:
     num_params_0, tokens_0, loss_0 = (float(np.exp(np.log(x).mean())) for x in (runs.num_params, runs.tokens, runs.loss))
-    law = PooledChinchilla(runs.num_mixtures, num_params_0, tokens_0, loss_0, deviation_variance**0.5)
-    weights = row_weights(runs, seed_variance, misfit_variance)
-    return Problem.of(law, runs.inputs, runs.loss, weights, delta=HUBER_STANDARD_DEVIATIONS * float(weights.max()) ** -0.5)
+    law = PooledChinchilla(runs.num_mixtures, num_params_0, tokens_0, loss_0, deviation.value**0.5)
+    weights = row_weights(runs, seed.value, misfit.value)
+    problem = Problem.of(law, runs.inputs, runs.loss, weights, delta=HUBER_STANDARD_DEVIATIONS * float(weights.max()) ** -0.5)
+    return replace(problem, prior_precision=problem.prior_precision * np.where(_own(problem, runs), 1.0, design_effect(runs, seed, misfit)))
+
+
+def _own(problem: Problem, runs: Runs) -> Array:
+    """(p) which parameters are of one mixture, not of all."""
+    count = len(problem.prior_precision)
+    return np.arange(count) >= count - len(DEVIATIONS) * runs.num_mixtures
+
+
+def design_effect(runs: Runs, seed: Variance, misfit: Variance) -> float:
+    """How many times less the runs tell about what all mixtures share than if their noise were independent: 1 + (m - 1) times its correlation
+    between mixtures (Kish 1965). Runs are weighted as if it were, so the priors of what is shared weigh as much more."""
+    seeds = float(runs.seeds_in_group.mean())
+    common = seed.value * seed.common_share / seeds + misfit.value * misfit.common_share
+    correlation = common / (seed.value / seeds + misfit.value)
+    mixtures_per_cell = len(np.unique(runs.group)) / len(np.unique(runs.cell))
+    return 1 + (mixtures_per_cell - 1) * correlation
 
 
 def row_weights(runs: Runs, seed_variance: float, misfit_variance: float) -> Array:
@@ -92,7 +109,7 @@ def _effective_parameters(fitted: Fit) -> float:
 def _perturbed(fitted: Fit, runs: Runs, seed: Variance, misfit: Variance, variances_b3: Array, random: np.random.Generator) -> Iterator[Problem]:
     """The fitted problem with losses and priors' means perturbed, once per row of variances (of seeds, misfit and mixtures' deviations)."""
     problem = fitted.problem
-    own = np.arange(len(fitted.u)) >= len(fitted.u) - len(DEVIATIONS) * runs.num_mixtures
+    own, effect = _own(problem, runs), design_effect(runs, seed, misfit)
     run_of_seed = np.unique(np.stack([runs.cell, runs.seed]), axis=1, return_inverse=True)[1].ravel()
     for of_seeds, of_misfit, of_deviations in variances_b3:
         between_seeds = _paired_noise(random, of_seeds, seed.common_share, run_of_seed, np.arange(len(run_of_seed)))
@@ -102,7 +119,7 @@ def _perturbed(fitted: Fit, runs: Runs, seed: Variance, misfit: Variance, varian
             problem,
             observed=problem.observed + between_seeds + between_cells,
             weights=row_weights(runs, of_seeds, of_misfit),
-            prior_mean=problem.prior_mean + random.standard_normal(len(own)) * precision**-0.5,
+            prior_mean=problem.prior_mean + random.standard_normal(len(own)) * (precision / np.where(own, 1, effect)) ** -0.5,
             prior_precision=precision,
         )
 

@@ -1,13 +1,16 @@
 """What a fit can't tell, in words: bounds reached, flat valleys, priors that decided, inputs with too few values."""
 
+from itertools import combinations
+
 import numpy as np
 
 from models.frozen import StudyError
-from models.laws.core import Fit, Problem
+from models.laws.core import ROUNDING, Fit, Problem
 from models.laws.law import Array
 
 FEWEST_VALUES = 3  # of an input, to tell the exponent from the coefficient and both from the rest
 FLAT_VALLEY = 1.0  # standard deviation of a parameter's logarithm (or of its place between bounds, as logit): known within a factor e
+TIED = 0.9999  # correlation of the logarithms of two inputs
 NO_INFLUENCE = 1e-9  # of the strongest direction of the scaled Jacobian: below it, rounding
 STARTS_LOOKED_AT = 8
 FEWEST_DRAWS = 20  # of a bootstrap, to tell its 5% and 95% quantiles
@@ -17,7 +20,7 @@ PRIOR_DECIDED = 0.8  # of the prior's standard deviation that is left after the 
 
 def warnings(fitted: Fit) -> tuple[str, ...]:
     """One sentence per doubt. Empty for a fit whose parameters the data decide."""
-    return (*_few_values(fitted), *_bounds_reached(fitted), *_priors_that_decide(fitted), *_flat_valley(fitted))
+    return (*_few_values(fitted), *_tied_inputs(fitted), *_bounds_reached(fitted), *_priors_that_decide(fitted), *_flat_valley(fitted))
 
 
 def check_identifiable(problem: Problem) -> None:
@@ -34,7 +37,7 @@ def check_identifiable(problem: Problem) -> None:
             f"These {len(problem.observed)} rows say nothing about {_listed(without_influence)}, which would change the prediction of none of them: "
             f"add runs where {'they do' if len(without_influence) > 1 else 'it does'}, or give a value, as with --fix {without_influence[0]}=VALUE."
         )
-    constant = {name: column[0] for name, column in problem.inputs.items() if column.dtype.kind == "f" and np.ptp(column) == 0}
+    constant = {name: column[0] for name, column in problem.inputs.items() if column.dtype.kind == "f" and num_values(column) == 1}
     if constant and entangled:
         values = _listed([f"{name} ({value:g})" for name, value in constant.items()])
         raise StudyError(
@@ -80,7 +83,7 @@ def wide_intervals(fitted: Fit, draws: Array) -> tuple[str, ...]:
 
 
 def _few_values(fitted: Fit) -> list[str]:
-    counts = {name: len(np.unique(column)) for name, column in fitted.problem.inputs.items() if column.dtype.kind == "f"}
+    counts = {name: num_values(column) for name, column in fitted.problem.inputs.items() if column.dtype.kind == "f"}
     return [
         f"There are only {count} values of {name}: how the loss changes with it is hardly known."
         if count > 1
@@ -88,6 +91,22 @@ def _few_values(fitted: Fit) -> list[str]:
         for name, count in counts.items()
         if count < FEWEST_VALUES
     ]
+
+
+def _tied_inputs(fitted: Fit) -> list[str]:
+    """Pairs of inputs that vary, one as a power of the other."""
+    varying = {name: x for name, x in fitted.problem.inputs.items() if x.dtype.kind == "f" and (x > 0).all() and num_values(x) >= FEWEST_VALUES}
+    return [
+        f"{a} and {b} vary together in all runs: what the loss owes to the one can't be told from what it owes to the other."
+        for a, b in combinations(varying, 2)
+        if abs(np.corrcoef(np.log(varying[a]), np.log(varying[b]))[0, 1]) > TIED
+    ]
+
+
+def num_values(column: Array) -> int:
+    """How many different values there are, rounding aside."""
+    steps = np.diff(np.sort(column))
+    return 1 + int((steps > ROUNDING * np.abs(column).max()).sum())
 
 
 def _bounds_reached(fitted: Fit) -> list[str]:

@@ -91,6 +91,10 @@ class Coordinates:
         place = expit(u)
         return np.where(self.is_log, values, np.where(self.is_logistic, self.span * place * (1 - place), 1.0))
 
+    def is_at_bound(self, values: Array) -> Array:
+        """(..., p) where rounding has put a value on a bound, where no u is finite."""
+        return ~np.isfinite(self.unbounded(values))
+
     def unbounded(self, values: Array) -> Array:
         with np.errstate(all="ignore"):
             return np.where(self.is_log, np.log(values), np.where(self.is_logistic, logit((values - self.low) / self.span), values))

@@ -1,12 +1,13 @@
 """Regressions of one loss on the mixture, as laws of `assay fit`."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from models.frozen import StudyError
-from models.laws.composition import normalised
+from models.laws.composition import BROKEN, normalised, off_one
 from models.laws.estimator import Estimate, Estimator, Options, Prediction
 from models.laws.law import Array
 from models.laws.metrics import metrics
@@ -14,17 +15,21 @@ from models.mixture_laws.law import FittedMixtureLaw, MixtureLaw, MixtureRuns
 
 
 class MixtureRegression(Estimator):
-    """One loss by the weights of the mixture, by a regression without a named equation.
-
-    Source: see `law`. Bounds, initialisation and identifiability: as there. It has no coefficients that could be given or told; its draws are of
-    predictions (`FittedMixtureLaw.draws`).
-    """
+    """Equation, source, bounds, initialisation and identifiability are those of the mixture law. It has no coefficients that could be given or told;
+    its draws are of predictions (`FittedMixtureLaw.draws`)."""
 
     response = "loss"
     coefficients = ()
 
     def __init__(self, law: MixtureLaw, weight_columns: Sequence[str]):
         self.law, self.name, self.inputs = law, f"mixture-{law.name}", tuple(sorted(weight_columns))
+
+    @property
+    def documentation(self) -> str:
+        return inspect.getdoc(self.law) or ""
+
+    def unusable(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        return {BROKEN: off_one(columns, self.inputs)}
 
     def estimate(self, columns: Mapping[str, Array], options: Options) -> "RegressionEstimate":
         loss = columns[self.response]

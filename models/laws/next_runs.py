@@ -22,9 +22,7 @@ class Option:
     chance_to_tell: float  # that the difference, once these runs are in, is beyond doubt at the confidence asked
 
 
-def options(
-    fitted: Extrapolation, difference_b: Array, first: int, second: int, num_params: float, tokens: float, confidence: float
-) -> list[Option]:
+def options(fitted: Extrapolation, difference_b: Array, first: int, second: int, num_params: float, tokens: float, confidence: float) -> list[Option]:
     """Designs that would tell more, cheapest first. `difference_b`: draws of log L_first - log L_second at the target, as they stand.
 
     The law is linearised at its minimum: runs add information whatever their outcome, which gives the spread s' of the difference with them, from the

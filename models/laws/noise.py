@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.laws.law import Array
+from models.laws.pooled import SHARED
 
 # Scaled inverse chi-square priors (standard deviation of the log-loss, degrees of freedom): they decide where there is one seed or one run per cell.
 SEED_PRIOR = (0.005, 1.0)
@@ -80,7 +81,8 @@ def misfit_variance(runs: Runs, residual: Array, effective_parameters: float, se
     degrees = max(len(first) - effective_parameters, 0.0)
     from_seeds = float((seed.value / runs.seeds_in_group[first]).mean())
     square = max(float(mean @ mean) - degrees * from_seeds, 0.0)
-    return _with_prior(square, degrees, MISFIT_PRIOR, _common_share(mean, runs.where(first), by=(runs.cell[first],), degrees=degrees))
+    between_cells = max(len(np.unique(runs.cell)) - min(effective_parameters, SHARED), 0.0)  # what all mixtures share, the law mostly fits away
+    return _with_prior(square, degrees, MISFIT_PRIOR, _common_share(mean, runs.where(first), by=(runs.cell[first],), degrees=between_cells))
 
 
 def deviation_variance(runs: Runs) -> Variance:

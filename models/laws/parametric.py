@@ -3,6 +3,7 @@
 Shapes: n rows, p free parameters, b draws.
 """
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,6 +25,10 @@ class Parametric(Estimator):
     def __init__(self, law: Law, delta: float = 1e-3, positive: tuple[str, ...] = Estimator.positive):
         self.law, self.delta, self.positive = law, delta, positive
         self.name, self.inputs, self.response, self.coefficients = law.name, law.inputs, law.response, law.names
+
+    @property
+    def documentation(self) -> str:
+        return inspect.getdoc(self.law) or ""
 
     def estimate(self, columns: Mapping[str, Array], options: Options) -> "ParametricEstimate":
         law = FixedLaw(self.law, options.fixed)

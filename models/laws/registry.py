@@ -56,7 +56,7 @@ def _power(asked: Asked) -> Law:
 LAWS: dict[str, Callable[[Asked], Law | Estimator]] = {
     "power": _power,
     "chinchilla": _plain("chinchilla", "Chinchilla"),
-    "isoflop": _plain("isoflop", "Isoflop"),
+    "isoflop": lambda asked: _class("isoflop", "Isoflop")(asked.mapped, asked.delta),
     "data-constrained": _plain("data_constrained", "DataConstrained"),
     "overtraining": _plain("overtraining", "Overtraining"),
     "step-law": _plain("step_law", "StepLaw"),

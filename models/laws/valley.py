@@ -10,7 +10,7 @@ from models.laws.identifiability import covariance
 from models.laws.law import Array
 
 POINTS = 21  # along each parameter: an odd number, the minimum in the middle
-REACH = 2.5  # standard deviations from the minimum, at most a factor e^3
+REACH, FURTHEST = 2.5, 3.0  # from the minimum: standard deviations, but not more than a factor e^3
 
 
 @dataclass(frozen=True)
@@ -26,19 +26,23 @@ def valley(fitted: Fit) -> Valley:
     """Of the two parameters that weigh most in the direction that the data decide least; of one where there is no other."""
     _, directions = np.linalg.eigh(covariance(fitted))
     least_known = np.sort(np.argsort(-np.abs(directions[:, -1]), kind="stable")[:2])
-    deviations = np.minimum(REACH * np.sqrt(np.diag(covariance(fitted))[least_known]), 3.0)
-    axes = [fitted.u[k] + deviation * np.linspace(-1, 1, POINTS) for k, deviation in zip(least_known, deviations, strict=True)]
-    values = []
-    for k, axis in zip(least_known, axes, strict=True):
-        along = np.tile(fitted.u, (POINTS, 1))
-        along[:, k] = axis
-        values.append(fitted.problem.coordinates.values(along)[:, k])
-    names = tuple(fitted.problem.law.names[k] for k in least_known)
+    deviations = np.minimum(REACH * np.sqrt(np.diag(covariance(fitted))[least_known]), FURTHEST)
+    axes_u = [fitted.u[k] + deviation * np.linspace(-1, 1, POINTS) for k, deviation in zip(least_known, deviations, strict=True)]
     hessian = fitted.problem.hessian(fitted.u)
-    objective = np.array(
-        [_lowest(fitted, hessian, least_known, np.array(place)) for place in np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))]
+    places = np.stack(np.meshgrid(*axes_u, indexing="ij"), axis=-1).reshape(-1, len(axes_u))
+    objective = np.array([_lowest(fitted, hessian, least_known, place) for place in places])
+    return Valley(
+        names=tuple(fitted.problem.law.names[k] for k in least_known),
+        values=tuple(_values(fitted, k, axis) for k, axis in zip(least_known, axes_u, strict=True)),
+        objective=objective.reshape([POINTS] * len(axes_u)),
     )
-    return Valley(names, tuple(values), objective.reshape([POINTS] * len(axes)))
+
+
+def _values(fitted: Fit, k: int, axis_u: Array) -> Array:
+    """Of the k-th parameter, along its axis."""
+    along = np.tile(fitted.u, (len(axis_u), 1))
+    along[:, k] = axis_u
+    return fitted.problem.coordinates.values(along)[:, k]
 
 
 def _lowest(fitted: Fit, hessian: Array, held: Array, place: Array) -> float:
@@ -50,6 +54,8 @@ def _lowest(fitted: Fit, hessian: Array, held: Array, place: Array) -> float:
     free = np.setdiff1d(np.arange(len(u)), held)
     if not len(free):
         return problem.objective(u)[0]
+    if problem.coordinates.is_at_bound(values)[held].any():
+        return np.inf
     law = FixedLaw(problem.law, {problem.law.names[k]: float(values[k]) for k in held})
     conditional = Problem.of(law, problem.inputs, problem.response, problem.weights, problem.delta)
     near = fitted.u[free] - np.linalg.lstsq(hessian[np.ix_(free, free)], hessian[np.ix_(free, held)] @ (place - fitted.u[held]))[0]

@@ -49,20 +49,22 @@ class Asked:
     def without_others(self) -> "Asked":
         targets = np.flatnonzero(self.target_t)
         names = tuple(self.runs.loss_names[t] for t in targets)
-        return Asked(MixtureRuns(self.runs.domains, names, self.runs.weights_nd, self.runs.losses_nt[:, targets]), self.target_t[targets], self.columns_d)
+        return Asked(
+            MixtureRuns(self.runs.domains, names, self.runs.weights_nd, self.runs.losses_nt[:, targets]), self.target_t[targets], self.columns_d
+        )
 
     def warnings(self) -> tuple[str, ...]:
         """What these runs can't tell any law, in words."""
         mixtures_nd = np.unique(self.runs.weights_nd, axis=0)
         uses_d, varied_d = (mixtures_nd > 0).sum(axis=0), np.ptp(mixtures_nd, axis=0) > 0
-        named = {
-            "never in any mixture, so that nothing is known of": uses_d == 0,
-            "the same share in all mixtures, so that its effect can't be told from the others' of": (uses_d > 0) & ~varied_d,
-            f"in fewer than {FEW_USES} mixtures, so that chance runs decide the effect of": (uses_d > 0) & varied_d & (uses_d < FEW_USES),
+        cases = {
+            "No mixture has any {}: nothing is known of its effect.": uses_d == 0,
+            "All mixtures have the same share of {}: its effect can't be told from the others'.": (uses_d > 0) & ~varied_d,
+            f"Fewer than {FEW_USES} mixtures have any {{}}: one run more could change its effect.": (uses_d > 0) & varied_d & (uses_d < FEW_USES),
         }
-        found = [f"{what} {', '.join(np.array(self.runs.domains)[which])}.".capitalize() for what, which in named.items() if which.any()]
+        found = [words.format(", ".join(np.array(self.runs.domains)[which])) for words, which in cases.items() if which.any()]
         if len(mixtures_nd) < len(self.runs.domains) + 2:
-            found.append(f"There are {len(mixtures_nd)} mixtures of {len(self.runs.domains)} domains: fewer than a law of the weights has parameters.")
+            found.append(f"{len(mixtures_nd)} mixtures of {len(self.runs.domains)} domains are fewer than a law of the weights has parameters.")
         return tuple(found)
 
 
@@ -81,4 +83,4 @@ def _check(runs: MixtureRuns, weights_nd: Array, losses_nt: Array, target_t: Arr
         raise StudyError(f"A mixture law needs at least {FEWEST_MIXTURES} different mixtures, and there are {distinct}: train more of them.")
     target_n = losses_nt[:, wanted] @ target_t[wanted]
     if np.ptp(target_n) <= 1e-12 * np.abs(target_n).max():
-        raise StudyError(f"All {len(target_n)} runs have the same {runs.loss_names[wanted[0]]} ({losses_nt[0, wanted[0]]:g}): there is nothing to rank.")
+        raise StudyError(f"All {len(target_n)} runs have the same target loss ({target_n[0]:g}): there is nothing to fit a law to.")

@@ -30,9 +30,9 @@ LOSSES_AS_EVIDENCE = 12  # besides the target's, with fewer mixtures than that
 class Auto(MixtureLaw):
     """L_i(r) = sum_k w_ik L_ik(r) over the laws `effective-data`, `gp`, `exp`, `linear` and `lightgbm`.
 
-    Source: stacking (Wolpert 1992; Breiman 1996), with transfer as its aim: every law predicts runs held out at random and, in extrapolation, the third of the
-    mixtures nearest to the corners from the others; weights minimise the squared error of both together. That error counts once more for the farther runs, so a law
-    that only interpolates pays. With few runs the verdict of all losses on the laws is shared between them.
+    Source: stacking (Wolpert 1992; Breiman 1996), with transfer as its aim: every law predicts runs held out at random and, in extrapolation, the
+    third of the mixtures nearest to the corners from the others; weights minimise the squared error of both together. That error counts once more
+    for the farther runs, so a law that only interpolates pays. With few runs the verdict of all losses on the laws is shared between them.
     Bounds: w >= 0, sum_k w_ik = 1. Initialisation: each law's own.
     Identifiability: laws that predict the same share their weight; the weight is of the prediction, not the probability that the law is true.
     """
@@ -68,6 +68,9 @@ class Trial:
         interpolated_nt = out_of_fold(surfaces, asked.runs, interleaved_folds(asked.runs.weights_nd))
         return cls(law.name, surfaces, interpolated_nt, out_of_fold(surfaces, asked.runs, [outward_fold(asked.runs.weights_nd)]))
 
+    def of_losses(self, which: Array) -> "Trial":
+        return Trial(self.law, tuple(self.surfaces[t] for t in which), self.interpolated_nt[:, which], self.extrapolated_nt[:, which])
+
     def errors(self, losses_nt: Array) -> Array:
         """(n + held-out corners, t)"""
         corner_n = ~np.isnan(self.extrapolated_nt[:, 0])
@@ -94,26 +97,36 @@ class FittedAuto(FittedSurfaces):
     def __init__(self, asked: Asked, trials: list[Trial], weights_kt: Array) -> None:
         """Keeps the losses of the target; the others have said what they know of the laws."""
         targets = np.flatnonzero(asked.target_t)
-        surfaces = tuple(Blend(tuple(trial.surfaces[t] for trial in trials), weights_kt[:, t]) for t in targets)
-        super().__init__(asked.without_others, surfaces)
-        self.interpolated_nt = np.einsum("knt,kt->nt", np.stack([trial.interpolated_nt for trial in trials]), weights_kt)[:, targets]
+        weights_kt = weights_kt[:, targets]
+        trials = [trial.of_losses(targets) for trial in trials]
+        together = blended(trials, weights_kt)
+        super().__init__(asked.without_others, together.surfaces)
+        self.interpolated_nt = together.interpolated_nt
         runs, target_t = self.asked.runs, self.asked.target_t
+        importance_t = np.abs(target_t) * runs.losses_nt.std(axis=0)
+        heard = [*(weights_kt @ importance_t / importance_t.sum()), 1.0]
         measured_n = runs.losses_nt @ target_t
         noise = noise_between_seeds(runs.weights_nd, measured_n)
-        importance_t = np.abs(target_t) * runs.losses_nt.std(axis=0)
-        weight_k = weights_kt[:, targets] @ importance_t / importance_t.sum()
-        predicted_kn = [(trial.interpolated_nt[:, targets] @ target_t, trial.extrapolated_nt[:, targets] @ target_t) for trial in trials]
-        of_laws = {
-            trial.law: evidence(measured_n, *predicted, noise, float(weight))
-            for trial, predicted, weight in zip(trials, predicted_kn, weight_k, strict=True)
+        found = {
+            trial.law: evidence(measured_n, trial.interpolated_nt @ target_t, trial.extrapolated_nt @ target_t, noise, float(weight))
+            for trial, weight in zip([*trials, together], heard, strict=True)
         }
-        extrapolated_nt = np.einsum("knt,kt->nt", np.stack([trial.extrapolated_nt for trial in trials]), weights_kt)[:, targets]
-        together = evidence(measured_n, self.interpolated_nt @ target_t, extrapolated_nt @ target_t, noise, 1.0)
-        self.candidates = {**of_laws, "auto": together}
-        self.sentence = sentence(of_laws, len(measured_n))
-        self.warnings += doubts(together)
+        self.candidates = found
+        self.sentence = sentence({trial.law: found[trial.law] for trial in trials}, len(measured_n))
+        self.warnings += doubts(found[together.law])
 
     @cached_property
     def error(self) -> ErrorOfPrediction:
-        """From the predictions that the weights were found by: they are few, and hardly fitted to them."""
-        return self.error_from(self.interpolated_nt, interleaved_folds(self.asked.runs.weights_nd))
+        """From the predictions that the weights were found by: weights are few, and hardly fitted to them."""
+        return self.error_from(self.interpolated_nt)
+
+
+def blended(trials: list[Trial], weights_kt: Array) -> Trial:
+    """What the laws say together."""
+    by_loss = zip(*(trial.surfaces for trial in trials), strict=True)
+    surfaces = tuple(Blend(surfaces, weights_k) for surfaces, weights_k in zip(by_loss, weights_kt.T, strict=True))
+    interpolated_nt, extrapolated_nt = (
+        np.einsum("knt,kt->nt", np.stack(said), weights_kt)
+        for said in ([trial.interpolated_nt for trial in trials], [trial.extrapolated_nt for trial in trials])
+    )
+    return Trial(Auto.name, surfaces, interpolated_nt, extrapolated_nt)

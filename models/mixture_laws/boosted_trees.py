@@ -20,8 +20,8 @@ REPEATABLE = {"verbosity": -1, "num_threads": 1, "deterministic": True, "force_r
 class BoostedTrees(SurfaceLaw):
     """L_i(r) = sum of regression trees on the weights (LightGBM).
 
-    Source: arXiv 2407.01492 section 3.2 and its code: least squares, 31 leaves, learning rate .01, early stopping. There the rounds are chosen on the test set; here by
-    cross-validation within the training runs (`rounds=None`), so that test mixtures stay unseen.
+    Source: arXiv 2407.01492 section 3.2 and its code: least squares, 31 leaves, learning rate .01, early stopping. There the rounds are chosen on
+    the test set; here by cross-validation within the training runs (`rounds=None`), so that test mixtures stay unseen.
     Bounds: predictions stay between the lowest and the highest loss seen, give or take: trees do not extrapolate.
     Initialisation: the mean. Identifiability: no coefficients; with few runs a tree sees only which domains are there at all.
     """

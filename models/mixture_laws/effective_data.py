@@ -18,16 +18,16 @@ START_SLOPE = 3.0  # of log s_j by the correlation of sqrt(r_j) with the loss, f
 class EffectiveData(SurfaceLaw):
     """L_i(r) = c_i + a_i (h_i^-gamma_i - 1) / gamma_i, with effective data h_i = sum_j s_ij r_j^beta_i.
 
-    Source: the power law of loss by data (arXiv 2203.15556) with data counted by their transfer to the loss, s_ij (arXiv 2102.01293: what is transferred is a
-    power of the data at hand; arXiv 2507.09404 has a sum of powers of weights in the same place, inverted). In Box and Cox' form gamma = 0 is the logarithm,
-    gamma = -1 with beta = 1 the linear law, gamma > 0 a power law with floor c - a / gamma.
+    Source: the power law of loss by data (arXiv 2203.15556) with data counted by their transfer to the loss, s_ij (arXiv 2102.01293: what is
+    transferred is a power of the data at hand; arXiv 2507.09404 has a sum of powers of weights in the same place, inverted). In Box and Cox' form
+    gamma = 0 is the logarithm, gamma = -1 with beta = 1 the linear law, gamma > 0 a power law with floor c - a / gamma.
     Bounds: s, a, beta > 0 (their logarithms are fitted): a domain harms a loss only by taking another's place.
     Initialisation: equal worths, and worths by each domain's correlation with the loss; the better minimum stays.
-    Priors: log s_j ~ N(0, 2); log beta ~ N(log .6, .4), as exponents of transfer (.2 to .5 in 2102.01293) and no diminishing (1) both lie within about two
-    standard deviations; gamma ~ N(0, .1), or N(0, 1) where the runs are likelier under it: at one budget, shares spread the tokens over a few decades, on
-    which a power law with an exponent of data (.05 to .35) can hardly be told from a logarithm.
-    Identifiability: a, gamma and the size of s trade off along a valley that hardly touches the order of mixtures; the prior closes it. A domain that was
-    never used keeps the typical worth, s_j = 1.
+    Priors: log s_j ~ N(0, 2); log beta ~ N(log .6, .4), as exponents of transfer (.2 to .5 in 2102.01293) and no diminishing (1) both lie within
+    about two standard deviations; gamma ~ N(0, .1), or N(0, 1) where the runs are likelier under it: at one budget, shares spread the tokens over a
+    few decades, on which a power law with an exponent of data (.05 to .35) can hardly be told from a logarithm.
+    Identifiability: a, gamma and the size of s trade off along a valley that hardly touches the order of mixtures; the prior closes it. A domain
+    that was never used keeps the typical worth, s_j = 1.
     """
 
     name = "effective-data"

@@ -36,7 +36,10 @@ def sentence(candidates: Mapping[str, Evidence], runs: int) -> str:
     """Which laws speak, and why."""
     by_weight = sorted(candidates.items(), key=lambda it: -(it[1]["weight"] or 0))
     speaking = [(law, it) for law, it in by_weight if (it["weight"] or 0) >= SPEAKING]
-    shares = ", ".join(f"{law} {it['weight']:.0%} (Spearman {_number(it, 'interpolation')} at random, {_number(it, 'extrapolation')} at the corners)" for law, it in speaking)
+    shares = ", ".join(
+        f"{law} {it['weight']:.0%} (Spearman {_number(it, 'interpolation')} at random, {_number(it, 'extrapolation')} towards the corners)"
+        for law, it in speaking
+    )
     return f"On runs held out of {runs}, these laws together erred least: {shares}."
 
 
@@ -45,7 +48,7 @@ def doubts(blend: Evidence) -> tuple[str, ...]:
     found = []
     for where, held in (("interpolation", "runs held out at random"), ("extrapolation", "the mixtures nearest to the corners, from the others")):
         if (rank := blend[f"spearman_{where}"]) is None or rank < DOUBTFUL:
-            found.append(f"No law ranks {held} well (Spearman {_number(blend, where)}): more runs, or a loss that depends on the mixture, are needed.")
+            found.append(f"Together, the laws rank {held} badly (Spearman {_number(blend, where)}): a choice between mixtures needs more runs.")
     return tuple(found)
 
 

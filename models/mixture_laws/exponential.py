@@ -21,9 +21,10 @@ class Exponential(SurfaceLaw):
     Source: arXiv 2403.16952 eq. 8.
     Bounds: k > 0 (its logarithm is fitted). c and t are free.
     Initialisation: with c fixed at two places below the lowest loss, log(L - c) is linear in t: a ridge regression. Levenberg-Marquardt from both.
-    Priors: t_j ~ N(0, spread), the spread chosen by the leave-one-out error among 1 to 100, so that the law stands with fewer runs than its d + 2 parameters.
-    Identifiability: weights sum to one, so adding a constant to all t and dividing k by its exponential changes nothing; the prior takes the t nearest to 0, and
-    only differences between t are to be read. Without runs near the floor, c and k trade off.
+    Priors: t_j ~ N(0, spread), the spread chosen by the leave-one-out error among 1 to 100, so that the law stands with fewer runs than its d + 2
+    parameters.
+    Identifiability: weights sum to one, so adding a constant to all t and dividing k by its exponential changes nothing; the prior takes the t
+    nearest to 0, and only differences between t are to be read. Without runs near the floor, c and k trade off.
     """
 
     name = "exp"

@@ -1,8 +1,8 @@
 """Least squares for a curve with more parameters than the runs alone decide: priors on parameters, heavy-tailed residuals, noise learned.
 
-Minimises sum_i omega_i (y_i - f(x_i; theta))^2 / sigma^2 + sum_k ((theta_k - m_k) / s_k)^2 from several starts (Levenberg-Marquardt in a trust region, SciPy), then
-alternates with sigma^2 (residual variance over the degrees of freedom left) and omega_i = (nu + 1) / (nu + r_i^2 / sigma^2): the EM algorithm for Student's t
-residuals, which keeps one broken run from bending the curve (Lange, Little and Taylor, JASA 1989).
+Minimises sum_i omega_i (y_i - f(x_i; theta))^2 / sigma^2 + sum_k ((theta_k - m_k) / s_k)^2 from several starts (Levenberg-Marquardt in a trust
+region, SciPy), then alternates with sigma^2 (residual variance over the degrees of freedom left) and omega_i = (nu + 1) / (nu + r_i^2 / sigma^2):
+the EM algorithm for Student's t residuals, which keeps one broken run from bending the curve (Lange, Little and Taylor, JASA 1989).
 
 Shapes: n runs, p parameters.
 """
@@ -57,7 +57,9 @@ def penalised_fit(curve: Curve, loss_n: Array, prior: Prior, starts: list[Array]
     ahead_n = np.abs(residual_n) / np.maximum(1 - leverage_n, SMALLEST_FREEDOM)
     error = float(np.mean(np.minimum(ahead_n, GROSS_ERROR) ** 2))
     log_likelihood = student.logpdf(residual_n, STUDENT_FREEDOM, scale=sigma).sum()
-    log_occam = -0.5 * np.sum(best.fun[len(loss_n) :] ** 2) - np.log(prior.standard_deviation).sum() - 0.5 * np.linalg.slogdet(jacobian.T @ jacobian)[1]
+    log_occam = (
+        -0.5 * np.sum(best.fun[len(loss_n) :] ** 2) - np.log(prior.standard_deviation).sum() - 0.5 * np.linalg.slogdet(jacobian.T @ jacobian)[1]
+    )
     return PenalisedFit(best.x, sigma, error, float(log_likelihood + log_occam))
 
 
@@ -70,7 +72,7 @@ def _minimum(curve: Curve, loss_n: Array, prior: Prior, sigma: float, omega_n: A
     def jacobian(theta: Array) -> Array:
         return np.vstack([curve(theta)[1] * root_n[:, None], np.diag(1 / prior.standard_deviation)])
 
-    return least_squares(residuals, start, jacobian, max_nfev=EVALUATIONS)
+    return least_squares(residuals, start, jacobian, max_nfev=EVALUATIONS)  # pyright: ignore[reportArgumentType]
 
 
 def _parameters_used(minimum: OptimizeResult, runs: int) -> float:

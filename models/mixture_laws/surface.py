@@ -4,17 +4,17 @@ Shapes: n runs, d domains, t losses, m mixtures to predict, b draws.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from models.laws.law import Array
+from models.mixture_laws.asked import Asked
 from models.mixture_laws.error_of_prediction import ErrorOfPrediction
 from models.mixture_laws.folds import interleaved_folds
 from models.mixture_laws.law import FittedMixtureLaw, MixtureLaw, MixtureRuns
-from models.mixture_laws.asked import Asked
 
 
 class Surface(ABC):
@@ -44,17 +44,30 @@ class Constant(Surface):
 
 @dataclass(frozen=True)
 class Standardised(Surface):
-    """A surface that was fitted to (loss - centre) / scale, so that laws do not depend on the loss' unit."""
+    """A surface that was fitted to (loss - centre) / scale, so that laws do not depend on the loss' unit.
+
+    No law is believed farther beyond the losses it has seen than these are apart: an exponential or a straight line may go anywhere from there.
+    """
 
     surface: Surface
     centre: float
     scale: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, fit: Callable[[Array, Array], Surface], weights_nd: Array, loss_n: Array) -> Surface:
+        centre, scale = float(loss_n.mean()), float(loss_n.std())
+        if scale <= 1e-12 * abs(centre):
+            return Constant(centre)
+        low, high = float(loss_n.min()), float(loss_n.max())
+        return cls(fit(weights_nd, (loss_n - centre) / scale), centre, scale, 2 * low - high, 2 * high - low)
 
     def predict(self, weights_md: Array) -> Array:
-        return self.centre + self.scale * self.surface.predict(weights_md)
+        return np.clip(self.centre + self.scale * self.surface.predict(weights_md), self.low, self.high)
 
     def refitted(self, weights_nd: Array, loss_n: Array) -> Surface:
-        return Standardised(self.surface.refitted(weights_nd, (loss_n - self.centre) / self.scale), self.centre, self.scale)
+        return replace(self, surface=self.surface.refitted(weights_nd, (loss_n - self.centre) / self.scale))
 
 
 class SurfaceLaw(MixtureLaw):
@@ -72,13 +85,7 @@ class SurfaceLaw(MixtureLaw):
 
     def surfaces(self, runs: MixtureRuns) -> list[Surface]:
         """One for each loss (t)."""
-        return [self._standardised(runs.weights_nd, loss_n) for loss_n in runs.losses_nt.T]
-
-    def _standardised(self, weights_nd: Array, loss_n: Array) -> Surface:
-        centre, scale = float(loss_n.mean()), float(loss_n.std())
-        if scale <= 1e-12 * abs(centre):
-            return Constant(centre)
-        return Standardised(self.surface(weights_nd, (loss_n - centre) / scale), centre, scale)
+        return [Standardised.of(self.surface, runs.weights_nd, loss_n) for loss_n in runs.losses_nt.T]
 
 
 class FittedSurfaces(FittedMixtureLaw):
@@ -100,12 +107,12 @@ class FittedSurfaces(FittedMixtureLaw):
     def error(self) -> ErrorOfPrediction:
         """From cross-validation, made when first asked for."""
         folds = interleaved_folds(self.asked.runs.weights_nd)
-        return self.error_from(out_of_fold(self.surfaces, self.asked.runs, folds), folds)
+        return self.error_from(out_of_fold(self.surfaces, self.asked.runs, folds))
 
-    def error_from(self, predicted_nt: Array, folds: list[Array]) -> ErrorOfPrediction:
+    def error_from(self, predicted_nt: Array) -> ErrorOfPrediction:
         runs, target_t = self.asked.runs, self.asked.target_t
         loss_n = runs.losses_nt @ target_t
-        return ErrorOfPrediction.of(runs.weights_nd, loss_n, loss_n - predicted_nt @ target_t, folds)
+        return ErrorOfPrediction.of(runs.weights_nd, loss_n, loss_n - predicted_nt @ target_t, 1 - 1 / len(interleaved_folds(runs.weights_nd)))
 
 
 def losses_of(surfaces: Sequence[Surface], weights_md: Array) -> Array:

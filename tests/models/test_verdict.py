@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.verdict import interval, rank, rule, sentence
+from models.verdict import COMBINATION, LAW, SINGLE_SCALE, BackTest, MethodTest, interval, rank, rule, sentence, speaker
 
 AT = "10 M parameters and 200 M tokens"
 
@@ -70,3 +70,37 @@ def test_one_mixture_has_nothing_to_be_compared_with():
 def test_the_order_of_mixtures_does_not_matter():
     here = draws(raw=1.5, clean=1.4, quality=1.401)
     assert rank(here, 0.9) == rank(dict(reversed(here.items())), 0.9)
+
+
+def scored(*scores: dict[str, float | None]) -> list[BackTest]:
+    how = {
+        "rows": (),
+        "decision_accuracy": 1.0,
+        "spearman": 1.0,
+        "regret": 0.0,
+        "coverage": 1.0,
+        "difference_coverage": 1.0,
+        "mean_absolute_error": 0.0,
+    }
+    return [
+        BackTest(left_out=f"size {place}", methods={method: MethodTest(**how, log_score=score) for method, score in by_method.items()})
+        for place, by_method in enumerate(scores)
+    ]
+
+
+ALL = (LAW, SINGLE_SCALE, COMBINATION)
+
+
+def test_the_combination_speaks_unless_one_is_clearly_better():
+    close = scored({LAW: 5.0, SINGLE_SCALE: 1.0, COMBINATION: 4.3}, {LAW: 6.0, SINGLE_SCALE: 5.0, COMBINATION: 5.6})
+    method, reason = speaker(close, ALL)
+    assert method == COMBINATION and "neither alone" in reason and "combination 9.9, law 11.0, single-scale 6.0" in reason
+    clear = scored({LAW: 1.0, SINGLE_SCALE: 5.0, COMBINATION: 3.0}, {LAW: 2.0, SINGLE_SCALE: 6.0, COMBINATION: 4.9})
+    method, reason = speaker(clear, ALL)
+    assert method == SINGLE_SCALE and reason.startswith("The single-scale speaks") and "size 0 and size 1" in reason
+
+
+def test_without_evidence_there_is_a_default():
+    assert speaker([], ALL)[0] == COMBINATION
+    assert speaker(scored({LAW: None, SINGLE_SCALE: None, COMBINATION: None}), ALL) == speaker([], ALL)
+    assert speaker([], [LAW])[0] == LAW

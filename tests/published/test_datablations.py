@@ -31,14 +31,13 @@ def test_the_published_law_has_the_published_objective_and_predictions():
 def test_the_flat_valley_is_searched_to_a_lower_point_and_told(capsys):
     """arXiv 2305.16264: R_D* = 15.4 is a local optimum."""
     found = fitted(fixed=OF_C4, starts=("R_D=13.3", "R_N=5"), bootstrap=200)
-    R_D = found.coefficients["R_D"]
+    R_D, R_N = found.coefficients["R_D"], found.coefficients["R_N"]
+    assert R_D.low is not None and R_D.high is not None
     with capsys.disabled():
         print(f"\n{'':12}published    ours\nobjective   {PUBLISHED_OBJECTIVE:9.8f}    {found.objective.value:9.8f}")
-        print(
-            f"R_D         15.39        {R_D.value:.4g} ({R_D.low:.3g} to {R_D.high:.3g})\nR_N         5.31         {found.coefficients['R_N'].value:.4g}"
-        )
+        print(f"R_D         15.39        {R_D.value:.4g} ({R_D.low:.3g} to {R_D.high:.3g})\nR_N         5.31         {R_N.value:.4g}")
     assert found.objective.value < 0.015806
-    assert R_D.low is not None and R_D.high is not None and R_D.low < 15.387756 < R_D.high
+    assert R_D.low < 15.387756 < R_D.high
     assert any("R_D" in warning for warning in found.warnings)
 
 

@@ -175,6 +175,7 @@ def test_cells_whose_seeds_scatter_count_less(tmp_path):
         ({"law": "power"}, "of one input, D, N are mapped"),
         ({"maps": ("N=1e9", *MAPS[1:])}, r"same N \(1e\+09\).*can't tell E, A and alpha apart"),
         ({"maps": (*MAPS[:2], "loss=3.1")}, "All 60 losses are equal"),
+        ({"maps": (*MAPS[:2], "loss=3.1+1e-12*tokens/1e11")}, "All 60 losses are equal"),
         ({"maps": (*MAPS[:2], "loss='high'")}, "No row|not a number|can't be computed"),
         ({"where": "params < 1.05e7 or params > 3e9"}, "5 free parameters and only"),
         ({"law": "data-constrained", "maps": (*MAPS, "U=tokens*2")}, "say nothing about R_D.*--fix R_D=VALUE"),
@@ -217,6 +218,16 @@ def test_a_coefficient_that_the_draws_do_not_hold_is_named(tmp_path):
         write(tmp_path / "few_epochs.csv", columns), "data-constrained", (*MAPS, "U=unique"), bootstrap=60, fixed=("alpha=0.34", "beta=0.36", "R_N=5")
     )
     assert any(warning.startswith(("R_D is hardly known", "R_D has reached", "R_D lies")) for warning in found.warnings)
+
+
+def test_sizes_and_tokens_in_a_fixed_ratio_are_told_to_be_one_input(tmp_path):
+    columns = chinchilla_runs()
+    columns["tokens"] = 20 * columns["params"]
+    columns["loss"] = chinchilla_loss(columns["params"], columns["tokens"]) * (1 + 0.002 * np.sin(np.arange(60)))
+    table = write(tmp_path / "one_ratio.csv", columns)
+    assert "N and D vary together in all runs" in " ".join(result_of(table).warnings)
+    with pytest.raises(StudyError, match="same M"):
+        result_of(table, law="overtraining")
 
 
 @pytest.mark.slow

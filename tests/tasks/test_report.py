@@ -162,6 +162,16 @@ def test_text_is_never_markup(folder):
     assert "\u202e" not in page()
 
 
+def test_every_way_of_predicting_is_shown_with_its_back_tests(folder):
+    report(report_study.study())
+    words = Page(page()).words("td")
+    for method in ("combination", "law", "single-scale"):
+        assert method in words
+    assert words.count("size 300k") >= 3 and words.count("size 100k") >= 3
+    assert "The combination of law and single scale speaks" in Page(page()).words("p")
+    assert "No mixtures were left out: 2 share a recipe (clean)" in Page(page()).words("p")
+
+
 def test_cannot_tell_and_nothing_fitted(folder):
     nothing = {"predicted_loss": None, "probability_best": None, "law": None, "refused": "3 runs are too few"}
     mixtures = [row | nothing for row in read_json(layout.FIT / "verdict.json")["mixtures"]]

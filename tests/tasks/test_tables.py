@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 
 from models.frozen import StudyError
 from models.laws.core import Dropped
-from tasks.tables import Table, column_names, read, select
+from tasks.tables import Table, read, select
 
 HEADER, ROWS = "recipe,params,tokens,loss", ("a,1000000,20,3.5", "b,2000000,40,3.25", "c,n/a,60,3")
 
@@ -52,11 +52,6 @@ def test_where_filters_and_says_so(table):
     assert select(table, {"loss": "loss"}, where="params = 'n/a'").columns["loss"].tolist() == [3.0]
 
 
-def test_optional_columns_drop_nothing(table):
-    found = select(table, {"N": "params", "loss": "loss"}, optional=("N",))
-    assert len(found.columns["loss"]) == 3 and found.dropped == ()
-
-
 def test_a_column_name_as_it_stands_is_the_column(tmp_path):
     table = written(tmp_path, "1,2", header="Model Size,loss/pile")
     found = select(table, {"N": "Model Size", "loss": "loss/pile", "double": '2 * "loss/pile"'})
@@ -97,7 +92,7 @@ def test_whole_columns_are_numbers_only_when_all_entries_are(table):
     columns = read(table, texts=("tokens",))
     assert columns["params"].tolist() == ["1000000", "2000000", "n/a"]
     assert columns["tokens"].tolist() == ["20", "40", "60"]
-    assert columns["loss"].dtype == float and column_names(table) == tuple(columns)
+    assert columns["loss"].dtype == float and tuple(columns) == ("recipe", "params", "tokens", "loss")
 
 
 @pytest.mark.parametrize(

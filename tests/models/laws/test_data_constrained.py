@@ -39,11 +39,11 @@ def test_without_repetition_it_is_chinchillas_law():
 def test_repeated_tokens_are_worth_less_and_less():
     epochs = np.array([1.0, 2.0, 4.0, 16.0, 64.0, 1000.0])
     columns = {"N": np.full(6, 1e8), "D": 1e10 * epochs, "U": np.full(6, 1e10)}
-    loss = np.exp(DataConstrained().log_prediction(VALUES, columns))
-    worth = ((loss - loss[-1]) / (loss[0] - loss[-1]))[:-1]
-    assert (np.diff(worth) < 0).all()
-    fresh = np.exp(DataConstrained().log_prediction(VALUES, columns | {"U": columns["D"]}))
-    assert loss[1] - fresh[1] < 0.002 < loss[-1] - fresh[-1]
+    repeated, fresh = (np.exp(DataConstrained().log_prediction(VALUES, it)) for it in (columns, columns | {"U": columns["D"]}))
+    assert (np.diff(repeated) < 0).all() and repeated[-2] - repeated[-1] < 0.001
+    cost = repeated - fresh
+    assert cost[0] == 0 and (np.diff(cost) > 0).all()
+    assert cost[2] < 0.02 < 0.1 < cost[-1]
 
 
 def test_coefficients_are_recovered():

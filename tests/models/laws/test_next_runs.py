@@ -46,9 +46,7 @@ def test_the_narrowing_that_is_promised_is_what_more_seeds_bring():
         random = np.random.default_rng([5, replicate])
         truth = random_truth(random, 2)
         few, many = (simulated_runs(np.random.default_rng([6, replicate]), truth, seeds=seeds, seed_sd=0.02) for seeds in (2, 4))
-        spreads = []
-        for runs in (few, many):
-            spreads.append(log_difference(extrapolation(runs, 120, seed=0)).std())
+        spreads = [log_difference(extrapolation(runs, 120, seed=0)).std() for runs in (few, many)]
         option = next(o for o in found_options(extrapolation(few, 120, seed=0)) if "seeds" in o.words)
         promised.append(option.difference_sd / spreads[0])
         brought.append(spreads[1] / spreads[0])
