@@ -9,7 +9,7 @@ def test_budgets_that_are_counted_a_little_differently_are_one():
 
 
 def test_the_window_with_most_values_comes_first():
-    values = np.array([0.93, 1.0, 1.01, 1.02, 1.09])
+    values = np.array([0.92, 1.0, 1.01, 1.02, 1.09])
     assert [sorted(group.tolist()) for group in within(values)] == [[0], [1, 2, 3, 4]]
 
 
