@@ -19,6 +19,7 @@ from models.laws.law import Array
 
 POWER = 0.8  # chance to separate the mixtures that a recommended number of seeds gives
 MOST_SEEDS = 100
+MOST_COMPUTE = 1000.0  # times the last scale's
 FEWEST_SCALES = 3  # for a trend of signal over noise by compute
 
 
@@ -144,7 +145,8 @@ def compute_needed(scales: Sequence[Scale], confidence: float) -> float | None:
     needed = next((r for r in np.geomspace(0.05, 50, 200) if power(r, mixtures, seeds, confidence) >= POWER), None)
     if needed is None:
         return None
-    return float(max(np.exp((np.log(needed) - intercept) / slope) / scales[-1].train_flops, 1.0))
+    factor = float(np.exp((np.log(needed) - intercept) / slope) / scales[-1].train_flops)
+    return factor if 1.0 < factor < MOST_COMPUTE else None  # below, the last scale contradicts the trend; above, nothing is known any more
 
 
 def paired_sd(values: Array, same: Array, different: Array) -> float | None:

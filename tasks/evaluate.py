@@ -17,6 +17,8 @@ from tasks.benchmarks.items import Document, heldout_documents
 from tasks.benchmarks.version import Outline, differences, read_outlines, with_outlines
 from tasks.evaluation_table import EVALUATION_SCHEMA
 from tasks.items import task_files
+from tasks.probes.asked import AskedProbes, asked_probes, with_contamination
+from tasks.probes.contamination_scan import Contamination
 from tasks.processes import processes
 from tasks.run_directory import RunResult
 from tasks.stage import main
@@ -31,6 +33,7 @@ class EvaluationRecord(Frozen):
 class Answers(NamedTuple):
     rows: list[dict[str, Any]]  # of the evaluation table
     outlines: dict[str, Outline]  # by benchmark: what the versions are of
+    contamination: dict[str, Contamination]  # by benchmark, where a study asks for it
 
 
 class Questions(Frozen):
@@ -40,6 +43,7 @@ class Questions(Frozen):
     documents: tuple[Document, ...]
     task_files: tuple[Path, ...]
     tokenizer: Path
+    probes: AskedProbes | None
 
 
 def evaluate(study: Study, mixture: str) -> EvaluationRecord:
@@ -49,13 +53,14 @@ def evaluate(study: Study, mixture: str) -> EvaluationRecord:
         StudyError: when there are no runs, a model is missing, or a benchmark can't be asked.
     """
     runs = completed_runs(mixture)
-    rows, outlines = examine(study, runs) if runs else Answers([], {})
+    rows, outlines, contamination = examine(study, runs) if runs else Answers([], {}, {})
     rows.sort(key=lambda row: row["run"])  # stable: benchmarks and metrics stay in the order in which they were asked
     path = layout.EVALUATIONS / f"{mixture}.parquet"
     for benchmark, change in differences(read_outlines(path), outlines).items():
         print(f"{benchmark} has another version than in the last evaluation of {mixture}: {change}.")
+    schema = with_contamination(with_outlines(EVALUATION_SCHEMA, outlines), contamination)
     with replace_file(path) as partial:
-        pq.write_table(pa.Table.from_pylist(rows, schema=with_outlines(EVALUATION_SCHEMA, outlines)), partial)
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), partial)
     return EvaluationRecord(runs=len(runs), rows=len(rows))
 
 
@@ -85,31 +90,33 @@ def examine(study: Study, runs: list[RunResult]) -> Answers:
     calm_libraries(offline=not study.evaluation.harness_tasks or not hub_answers())
     import torch
 
+    documents, files = tuple(heldout_documents()), tuple(task_files(study))
     questions = Questions(
         evaluation=study.evaluation,
-        documents=tuple(heldout_documents()),
-        task_files=tuple(task_files(study)),
+        documents=documents,
+        task_files=files,
         tokenizer=model_directory(runs[0]),  # the study has one, and it lies beside every model
+        probes=asked_probes(study, runs[0], documents, files),
     )
     workers = 1 if torch.cuda.is_available() else min(study.hardware.workers or os.cpu_count() or 1, len(runs))
     hands = [runs[i::workers] for i in range(workers)]
     with processes(workers, len(hands)) as run_all:
         found = list(run_all(answers, questions, hands))
-    return Answers([row for rows, _ in found for row in rows], found[0].outlines)
+    return Answers([row for of_hand in found for row in of_hand.rows], found[0].outlines, found[0].contamination)
 
 
 def answers(questions: Questions, runs: list[RunResult]) -> Answers:
     """Of some runs, in this process."""
     from tasks.benchmarks.examination import Examination
 
-    examination = Examination(questions.evaluation, questions.documents, questions.task_files, questions.tokenizer)
+    examination = Examination(questions.evaluation, questions.documents, questions.task_files, questions.tokenizer, questions.probes)
     rows = []
     for run in runs:
         of_models = [list(examination.rows(run, directory, tokens)) for tokens, directory in models(run)]
         last = of_models[-questions.evaluation.average_checkpoints :]
         rows += [row for of_model in of_models for row in of_model]
         rows += average_rows(last) if questions.evaluation.average_checkpoints > 1 else []
-    return Answers(rows, examination.outlines)
+    return Answers(rows, examination.outlines, questions.probes.contamination if questions.probes else {})
 
 
 def models(run: RunResult) -> list[tuple[int, Path]]:

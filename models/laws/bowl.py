@@ -41,7 +41,7 @@ def bowl(z: Array, log_loss: Array, windows: Sequence[float], weights: Array | N
     """
     num_settings = z.shape[1]
     if any(len(np.unique(column)) < 3 for column in z.T) or len(z) < (num_settings + 1) * (num_settings + 2) // 2:
-        return "it has too few runs to tell its minimum"
+        return "too few runs to tell the minimum"
     found: Bowl | str = ""
     for window in windows:
         found = _in_window(z, log_loss, window, np.ones(len(z)) if weights is None else weights / weights.mean())
@@ -49,7 +49,7 @@ def bowl(z: Array, log_loss: Array, windows: Sequence[float], weights: Array | N
             noise = found.squares / found.degrees if found.degrees else 0.0
             if (noise * np.diag(found.covariance) < FLAT**2).all():
                 return found
-            found = "its minimum is too flat to be told from noise"
+            found = "the minimum is too flat to be told from noise"
     return found
 
 
@@ -73,10 +73,10 @@ def _in_window(z: Array, log_loss: Array, window: float, weights: Array) -> Bowl
         coefficients = np.linalg.lstsq(terms * root[:, None], log_loss * root)[0]
         slope, curvature = _slope_and_curvature(coefficients, x.shape[1])
         if np.linalg.eigvalsh(curvature)[0] <= 0:
-            return "its loss does not curve upwards around the minimum"
+            return "the loss does not curve upwards around the minimum"
         place = -np.linalg.solve(curvature, slope)
         if not ((place > x.min(axis=0)) & (place < x.max(axis=0))).all():
-            return "its minimum is not bracketed by the runs"
+            return "the minimum is not bracketed by the runs"
         if not remaining:
             residual = log_loss - terms @ coefficients
             of_coefficients, degrees = _errors(terms, counts, weights)

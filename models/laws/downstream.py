@@ -61,7 +61,7 @@ class SigmoidAccuracy(Law):
     """accuracy(L) = b + a / (1 + exp(k (L - L0))), and error(L) = b + a / (1 + exp(-k (L - L0))): between a floor b and a ceiling a + b.
 
     Source: arXiv 2412.04403 section 3.2 (eq. 3), with k > 0 here for both.
-    Bounds: a, k > 0.
+    Bounds: a, k, b > 0; b = 0, as of tasks that can't be guessed, may be given.
     Starts: b and a from the data's range, widened; L0 at quantiles of the loss; a grid of k in units of the losses' range.
     Identifiability: b needs runs at chance, which may be given instead (--fix b=0.25); a + b runs near the ceiling. With neither, a, b, k and L0 lie
     in a valley, and only the range of losses that was seen can be trusted.
@@ -70,7 +70,7 @@ class SigmoidAccuracy(Law):
     name = "downstream"
     inputs = ("loss",)
     residual = "absolute"
-    parameters = (Parameter("a", "log"), Parameter("k", "log"), Parameter("L0"), Parameter("b"))
+    parameters = (Parameter("a", "log"), Parameter("k", "log"), Parameter("L0"), Parameter("b", "log"))
 
     def __init__(self, response: str):
         self.response = response
@@ -88,8 +88,9 @@ class SigmoidAccuracy(Law):
 
     def starts(self, inputs: Mapping[str, Array], loss: Array) -> Array:
         L, low, span = inputs["loss"], loss.min(), np.ptp(loss)
-        grid = product((0.0, 0.1, 0.5), (1.05, 1.5, 3.0), np.quantile(L, QUANTILES), np.array([1.0, 3.0, 8.0]) / max(np.ptp(L), LEAST))
-        return np.array([(span * wider, k, L0, low - below * span) for below, wider, L0, k in grid])
+        grid = product((0.02, 0.1, 0.5), (1.05, 1.5, 3.0), np.quantile(L, QUANTILES), np.array([1.0, 3.0, 8.0]) / max(np.ptp(L), LEAST))
+        floors = {below: max(low - below * span, 0.02 * span) for below in (0.02, 0.1, 0.5)}
+        return np.array([(span * wider, k, L0, floors[below]) for below, wider, L0, k in grid])
 
 
 def _log(value: Array, by: Array) -> tuple[Array, Array]:
@@ -110,7 +111,7 @@ class Downstream(Estimator):
     same runs, drawn together by the bootstrap, and predictions are made from N and D.
 
     Source: arXiv 2403.08540 eq. 5 (exponential), arXiv 2412.04403 section 3 (sigmoid, two steps).
-    Bounds: eps, k, gamma and a > 0; E, A, B, alpha and beta as in Chinchilla's law.
+    Bounds: eps, k, gamma, a, b > 0; E, A, B, alpha and beta as in Chinchilla's law.
     Starts: those of `ExponentialError` or `SigmoidAccuracy`, and of Chinchilla's law.
     Identifiability: floor and ceiling need runs near them. What is known of the floor, such as the chance level, should be given (--fix b=0.25).
     """

@@ -12,7 +12,7 @@ class FixedLaw(Law):
     """`law` as a function of its other parameters. All may be given: then it is a published law to be evaluated."""
 
     def __init__(self, law: Law, fixed: Mapping[str, float]):
-        check_within_bounds(law, fixed)
+        check_within_bounds(law, fixed, may_vanish=True)
         self.law = law
         self.name, self.inputs, self.response, self.residual = law.name, law.inputs, law.response, law.residual
         self.is_free = np.array([name not in fixed for name in law.names])
@@ -36,14 +36,17 @@ class FixedLaw(Law):
         return np.unique(self.law.starts(inputs, loss)[:, self.is_free], axis=0)
 
 
-def check_within_bounds(law: Law, values: Mapping[str, float]) -> None:
-    """Raises:
-    StudyError: when a value is not inside the (open) bounds of its parameter.
+def check_within_bounds(law: Law, values: Mapping[str, float], may_vanish: bool = False) -> None:
+    """may_vanish: a positive coefficient may also be 0, which a search never reaches: it takes its term away.
+
+    Raises:
+        StudyError: when a value is not inside the (open) bounds of its parameter.
     """
     for parameter in law.parameters:
         low, high = (0.0, np.inf) if parameter.transform == "log" else (parameter.low, parameter.high)
         value = values.get(parameter.name)
-        if value is not None and not low < value < high:
+        vanishes = may_vanish and parameter.transform == "log" and value == 0
+        if value is not None and not (low < value < high or vanishes):
             raise StudyError(
                 f"{parameter.name} = {value:g} is outside of its bounds in the law '{law.name}': it must be between {low:g} and {high:g}."
             )

@@ -57,9 +57,9 @@ def budgets(size: Array, flops: Array, loss: Array, weights: Array | None = None
 
 def _of_budget(log_size: Array, log_loss: Array, weights: Array | None) -> Bowl | str:
     if len(np.unique(log_size)) < 3:
-        return "it has fewer than 3 sizes"
+        return "fewer than 3 sizes"
     best = log_size[log_loss.argmin()]
     for end, name in ((log_size.min(), "smallest"), (log_size.max(), "largest")):
         if best == end:
-            return f"its lowest loss is at its {name} size, so that its minimum is not bracketed"
+            return f"the lowest loss is at the {name} size, so that the minimum is not bracketed"
     return bowl(log_size[:, None], log_loss, WINDOWS, weights)

@@ -17,11 +17,12 @@ from models.laws.log_regression import LogLine, Points, log_line
 from models.laws.metrics import metrics
 
 OF_RATE, OF_BATCH = ("c", "alpha", "beta"), ("d", "gamma")
+OF_LOWEST = ("level", "by_N", "by_D")  # of the lowest loss, a power law near the settings; none of the coefficients
 # A run whose loss is this much above the best of its setting has diverged. Learning rate and batch, badly chosen, cost up to about a fifth (arXiv
 # 2503.04715's runs: none between a fifth and two thirds); a run that does not learn ends at several times the best.
 DIVERGED = 0.5
-# As in `isoflop_budgets.py`; a setting holds tens of runs over two axes, so that narrower windows hold enough. In simulations (noise of 0.05 to 1%) 1%
-# first is as good as 2% where the surface is symmetric, and is moved less by the steep side where it is not.
+# As in `isoflop_budgets.py`; a setting holds tens of runs over two axes, so that narrower windows hold enough. In simulations (noise of 0.05 to 1%)
+# 1% first is as good as 2% where the surface is symmetric, and is moved less by the steep side where it is not.
 WINDOWS = (0.01, 0.02, 0.05, 0.1, 0.2)
 SETTINGS_NAMED = 5  # of those left out for one reason
 
@@ -42,7 +43,7 @@ class StepLaw(Estimator):
     Starts: none; surfaces and lines are linear least squares.
     Identifiability: alpha needs several N, beta and gamma several D that do not go in step with N; three learning rates and three batch sizes in each
     setting, around the best. The optimum is flat: coefficients go together, and loss by much less than they seem to.
-    Draws hold the scatter of the minima around the law.
+    Draws hold the scatter of the minima around the law. The lowest loss is taken as a power law of N and D: trust it near the settings only.
     """
 
     name = "step-law"
@@ -76,7 +77,7 @@ class StepLaw(Estimator):
         found = StepLawEstimate(
             rate=rate,
             batch=batch,
-            surface=_Surface.of(settings, [one for _, one in bowls]),
+            surface=_Surface.of(settings, [one for _, one in bowls], options),
             coefficients={**rate.coefficients, **batch.coefficients},
             draws={**rate.draws, **batch.draws},
             objective_name="sum of squared residuals of log lr and log batch",
@@ -122,22 +123,29 @@ class _Setting:
 class _Surface:
     """log L = log L*(N, D) + 1/2 (z - z*)' curvature (z - z*), z the logarithms of learning rate and batch."""
 
-    lowest: Array  # (3) least squares of log L* on 1, log N, log D; of smallest length where N or D does not vary
-    middle: Array  # (2) mean log N, log D of the settings
+    lowest: LogLine  # L*(N, D)
     curvature: Array  # (2, 2) mean over settings; 0 where none has a bowl
 
     @classmethod
-    def of(cls, settings: Sequence[_Setting], bowls: Sequence[Bowl]) -> "_Surface":
-        scales = np.log([[setting.N, setting.D] for setting in settings])
-        floors = [setting.surface.floor if isinstance(setting.surface, Bowl) else setting.lowest for setting in settings]
-        middle = scales.mean(axis=0)
-        lowest = np.linalg.lstsq(np.column_stack([np.ones(len(scales)), scales - middle]), np.array(floors), rcond=1e-9)[0]
-        return cls(lowest, middle, np.mean([one.curvature for one in bowls], axis=0) if bowls else np.zeros((2, 2)))
+    def of(cls, settings: Sequence[_Setting], bowls: Sequence[Bowl], options: Options) -> "_Surface":
+        scales = np.array([[setting.N, setting.D] for setting in settings])
+        floors = np.exp([setting.surface.floor if isinstance(setting.surface, Bowl) else setting.lowest for setting in settings])
+        given = _left_open(np.log(scales)) | ({"level": float(floors[0])} if len(floors) == 1 else {})
+        lowest = log_line(OF_LOWEST, ("N", "D"), Points(scales, floors), given, options.bootstrap, options.seed + 2, "settings of N and D")
+        return cls(lowest, np.mean([one.curvature for one in bowls], axis=0) if bowls else np.zeros((2, 2)))
 
-    def loss(self, N: Array, D: Array, off: Array) -> Array:
-        """At z - z* = off (..., 2)."""
-        scales = np.stack([np.log(N), np.log(D)], axis=-1) - self.middle
-        return np.exp(self.lowest[0] + scales @ self.lowest[1:] + 0.5 * np.einsum("...i,ij,...j->...", off, self.curvature, off))
+    def rise(self, off: Array) -> Array:
+        """Loss over the lowest (...) at z - z* = off (..., 2)."""
+        return np.exp(0.5 * np.einsum("...i,ij,...j->...", off, self.curvature, off))
+
+
+def _left_open(log_scales: Array) -> dict[str, float]:
+    """Exponents of L*(N, D) that these settings (m, 2) don't tell: of N, of D, or of one where they go together. They count as 0."""
+    for told in ((0, 1), (1,), (0,)):
+        centred = log_scales[:, told] - log_scales[:, told].mean(axis=0)
+        if len(log_scales) > 1 + len(told) and np.linalg.matrix_rank(centred, tol=1e-6) == len(told):
+            return {OF_LOWEST[1 + k]: 0.0 for k in (0, 1) if k not in told}
+    return dict.fromkeys(OF_LOWEST[1:], 0.0)
 
 
 def _settings(N: Array, D: Array) -> list[Array]:
@@ -204,11 +212,11 @@ class StepLawEstimate(Estimate):
 
     def predict(self, inputs: Mapping[str, Array]) -> Array:
         N, D = inputs["N"], inputs["D"]
-        return self.surface.loss(N, D, _off(inputs, self.rate.at(N, D), self.batch.at(D)))
+        return self.surface.lowest.at(N, D) * self.surface.rise(_off(inputs, self.rate.at(N, D), self.batch.at(D)))
 
     def draws_at(self, inputs: Mapping[str, Array]) -> Array:
         N, D = inputs["N"], inputs["D"]
-        return self.surface.loss(N, D, _off(inputs, self.rate.draws_at(N, D), self.batch.draws_at(D)))
+        return self.surface.lowest.draws_at(N, D) * self.surface.rise(_off(inputs, self.rate.draws_at(N, D), self.batch.draws_at(D)))
 
     def predictions(self, inputs: Mapping[str, float]) -> tuple[Prediction, ...]:
         """At N and D: the best learning rate and batch, and the loss there. With `lr` and `batch`: the loss."""
@@ -217,10 +225,8 @@ class StepLawEstimate(Estimate):
             if len(missing) == 1:
                 raise StudyError(f"--predict gives one of lr and batch and not {missing.pop()}: give both for the loss of a run, none for the best.")
             N, D = point["N"], point["D"]
-            lines = (("lr", self.rate, (N, D)), ("batch", self.batch, (D,)))
-            best = tuple(Prediction(name, float(line.at(*x)[0]), line.draws_at(*x)[:, 0]) for name, line, x in lines)
-            lowest = float(self.surface.loss(N, D, np.zeros((1, 2)))[0])
-            return (*best, Prediction("loss", lowest, np.full(len(best[0].draws), np.nan)))
+            lines = (("lr", self.rate, (N, D)), ("batch", self.batch, (D,)), ("loss", self.surface.lowest, (N, D)))
+            return tuple(Prediction(name, float(line.at(*x)[0]), line.draws_at(*x)[:, 0]) for name, line, x in lines)
         return (Prediction("loss", float(self.predict(point)[0]), self.draws_at(point)[:, 0]),)
 
 

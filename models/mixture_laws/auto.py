@@ -30,9 +30,9 @@ LOSSES_AS_EVIDENCE = 12  # besides the target's, with fewer mixtures than that
 class Auto(MixtureLaw):
     """L_i(r) = sum_k w_ik L_ik(r) over the laws `effective-data`, `gp`, `exp`, `linear` and `lightgbm`.
 
-    Source: stacking (Wolpert 1992; Breiman 1996), with transfer as its aim: every law predicts runs held out at random and, in extrapolation, the
-    third of the mixtures nearest to the corners from the others; weights minimise the squared error of both together. That error counts once more
-    for the farther runs, so a law that only interpolates pays. With few runs the verdict of all losses on the laws is shared between them.
+    Source: stacking (Wolpert 1992; Breiman 1996), with transfer as its aim. Every law predicts runs held out at random and, in extrapolation, the
+    third of the mixtures nearest to the corners from the others; weights minimise the squared error of both together, so that a law that only interpolates
+    pays twice at the corners. With few runs, the verdict of all losses on the laws is shared between them.
     Bounds: w >= 0, sum_k w_ik = 1. Initialisation: each law's own.
     Identifiability: laws that predict the same share their weight; the weight is of the prediction, not the probability that the law is true.
     """

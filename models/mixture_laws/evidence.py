@@ -6,8 +6,8 @@ Shapes: n runs.
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.stats import rankdata
 
+from models.decisions import spearman
 from models.laws.law import Array
 
 Evidence = dict[str, float | None]
@@ -24,8 +24,8 @@ def evidence(measured_n: Array, interpolated_n: Array, extrapolated_n: Array, no
     error = float(np.sqrt(np.mean((interpolated_n - measured_n) ** 2)))
     return {
         "weight": weight,
-        "spearman_interpolation": _spearman(interpolated_n, measured_n),
-        "spearman_extrapolation": _spearman(extrapolated_n[corner_n], measured_n[corner_n]),
+        "spearman_interpolation": spearman(interpolated_n, measured_n),
+        "spearman_extrapolation": spearman(extrapolated_n[corner_n], measured_n[corner_n]),
         "error": error,
         "error_over_spread": error / float(measured_n.std()),
         "error_over_noise": error / noise if noise else None,
@@ -55,9 +55,3 @@ def doubts(blend: Evidence) -> tuple[str, ...]:
 def _number(it: Evidence, where: str) -> str:
     rank = it[f"spearman_{where}"]
     return "none" if rank is None else f"{rank:.2f}"
-
-
-def _spearman(predicted_n: Array, measured_n: Array) -> float | None:
-    if len(measured_n) < 3 or not np.ptp(predicted_n) or not np.ptp(measured_n):
-        return None
-    return float(np.corrcoef(rankdata(predicted_n), rankdata(measured_n))[0, 1])

@@ -55,12 +55,14 @@ class HeldoutText:
 
     def score(self, model: "PreTrainedModel") -> dict[str, Estimate]:
         """Bits per byte by domain, in the order of their names."""
-        bits_N = self.nats_by_document(model).numpy() / math.log(2)
+        return self.by_domain(self.bits_by_document(model))
+
+    def by_domain(self, bits_N: np.ndarray) -> dict[str, Estimate]:
         masks = {domain: self.domains == domain for domain in np.unique(self.domains).tolist()}
         return {domain: bits_per_byte(bits_N[mask], self.bytes_N[mask]) for domain, mask in masks.items()}
 
     @torch.inference_mode()
-    def nats_by_document(self, model: "PreTrainedModel") -> torch.Tensor:
+    def bits_by_document(self, model: "PreTrainedModel") -> np.ndarray:
         """float64 [N]: minus the log-likelihood of each document after an end-of-text token. The logits are in fp32."""
         nats_N = torch.zeros(len(self.bytes_N), dtype=torch.float64)
         head = cast(torch.nn.Module, model.get_output_embeddings())
@@ -71,7 +73,7 @@ class HeldoutText:
             chunks = zip(hidden_SD.split(rows), batch.targets_S.to(model.device).split(rows), strict=True)
             nats_S = torch.cat([F.cross_entropy(head(hidden).float(), targets, reduction="none") for hidden, targets in chunks])
             nats_N.index_add_(0, batch.documents_S, nats_S.double().cpu())
-        return nats_N
+        return nats_N.numpy() / math.log(2)
 
 
 def encode(tokenizer: "PreTrainedTokenizerFast", texts: list[str]) -> list[list[int]]:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from models.frozen import Frozen, Name
+from tasks.probes.config import ProbesConfig
 
 # The usual ten by lm-eval's names, as their data come from the hub; mmlu in cloze form, of which small models show more (arXiv 2406.08446).
 CORE = (
@@ -64,6 +65,7 @@ class EvaluationConfig(Frozen):
         default={},
         description="benchmarks of your own, by name: a BIG-bench task.json, a JSONL file (question, choices, answer), or a folder of either",
     )
+    probes: ProbesConfig = Field(default=ProbesConfig(), description="what the data did besides; none is asked unless it is named")
 
     @property
     def harness_tasks(self) -> tuple[str, ...]:

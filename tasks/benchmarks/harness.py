@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import lm_eval
 from lm_eval.api.group import Group
@@ -16,7 +16,7 @@ from models.frozen import StudyError
 from tasks.benchmarks.counting_backend import CountingHFLM
 from tasks.benchmarks.estimate import Estimate
 from tasks.benchmarks.loading import first_items, load_tasks
-from tasks.benchmarks.task_estimates import count_truncated, estimates_of, metrics_of_items
+from tasks.benchmarks.task_estimates import ItemMetrics, count_truncated, estimates_of, metrics_of_items
 from tasks.benchmarks.version import Outline, digest, version_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,13 @@ logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns that a loaded m
 
 FEWSHOT_SEED = 1234  # lm-eval's own default
 HARNESS = f"lm-eval {lm_eval.__version__}"
+
+
+class Examined(NamedTuple):
+    """Of one model, by task and group."""
+
+    estimates: dict[str, dict[str, Estimate]]
+    items: dict[str, list[ItemMetrics]]  # in the order of the items; none of a group whose averages are over its tasks
 
 
 class Harness:
@@ -59,8 +66,12 @@ class Harness:
 
     def ask(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", batch_sequences: int) -> dict[str, dict[str, Estimate]]:
         """Metrics of one model by task, and by group over the items of its tasks."""
+        return self.examine(model, tokenizer, batch_sequences).estimates
+
+    def examine(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", batch_sequences: int) -> Examined:
+        """The same, with the metrics of each item."""
         if not self.tasks:
-            return {}
+            return Examined({}, {})
         for task in self.tasks.values():
             task.set_fewshot_seed(FEWSHOT_SEED)  # anew, else each model would see other examples
         language_model = CountingHFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_sequences)
@@ -69,16 +80,21 @@ class Harness:
         samples = found["samples"]
         items = {name: metrics_of_items(task, samples[name]) for name, task in self.tasks.items()}
         cut = {name: count_truncated(samples[name], language_model.truncated) for name in self.tasks}
-        return {
+        pooled = {
+            name: [item for task in tasks for item in items[task]] if name not in self.groups or is_pooled(self.groups[name]) else []
+            for name, tasks in self.members.items()
+        }
+        estimates = {
             name: estimates_of(
                 name,
                 found["results"][name],
-                [item for task in tasks for item in items[task]] if name not in self.groups or is_pooled(self.groups[name]) else [],
+                pooled[name],
                 num_items=sum(len(samples[task]) for task in tasks),
                 num_truncated=sum(cut[task] for task in tasks),
             )
             for name, tasks in self.members.items()
         }
+        return Examined(estimates, pooled)
 
     def version(self, name: str, metric: str) -> str:
         return version_of(self.definitions[name], metric, HARNESS)

@@ -26,6 +26,7 @@ class Document(NamedTuple):
     domain: str
     text: str
     lang: str | None = None
+    date: str | None = None
 
 
 class TitleItem(ChoiceItem):

@@ -56,7 +56,7 @@ class Age:
                 yield Answer(f"heldout-age/{domain}/{period}", BITS_PER_BYTE, estimate, self._outline(chosen, subject.context))
 
     def _outline(self, chosen: np.ndarray, context: int) -> Outline:
-        texts = ((self.documents[i].id, self.documents[i].date, self.documents[i].text) for i in np.flatnonzero(chosen))
+        texts = ((self.documents[i].id, self.documents[i].date, self.documents[i].text) for i in np.flatnonzero(chosen).tolist())
         return Outline(harness=OURS, settings={"windows": WINDOW_RULE, "context": context, "by": self.by}, items=tuple(map(digest, texts)))
 
 

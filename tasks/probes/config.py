@@ -66,8 +66,8 @@ class ProbesConfig(Frozen):
     )
     membership: MembershipConfig | None = Field(
         default=None,
-        description="whether text that a run has read can be told from held-out text. Costs 2 x documents_per_domain x excerpt_tokens forward tokens per"
-        " domain, and a replay of the order of the run's sequences (without their tokens)",
+        description="whether text that a run has read can be told from held-out text. Costs 2 x documents_per_domain x excerpt_tokens forward tokens"
+        " per domain, and a replay of the order of the run's sequences (without their tokens)",
     )
     extraction: ExtractionConfig | None = Field(
         default=None,

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from models.frozen import StudyError, nearest
 from tasks.benchmarks.choice_metrics import average
@@ -27,9 +27,7 @@ LABEL = "__label__"
 class Toxicity:
     """The classifier, and the prompts of all models."""
 
-    def __init__(
-        self, config: ToxicityConfig, heldout: HeldoutBeginnings, tokenizer: "PreTrainedTokenizerFast", seed: int, batch_sequences: int
-    ):
+    def __init__(self, config: ToxicityConfig, heldout: HeldoutBeginnings, tokenizer: "PreTrainedTokenizerFast", seed: int, batch_sequences: int):
         """Raises:
         StudyError: when there is no such classifier, it has no such label, or no held-out document is as long as a prompt.
         """
@@ -62,7 +60,7 @@ def load_classifier(config: ToxicityConfig) -> tuple["_FastText", str]:
 
     path = Path(config.classifier)
     if not path.is_file():
-        raise StudyError(f"evaluation.probes.toxicity.classifier: there is no file '{path}': give the path of a fastText model, or leave toxicity out.")
+        raise StudyError(f"evaluation.probes.toxicity.classifier: there is no file '{path}': give a fastText model's path, or leave toxicity out.")
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if config.sha256 not in (None, found):
@@ -74,7 +72,7 @@ def load_classifier(config: ToxicityConfig) -> tuple["_FastText", str]:
 
 
 def known_label(config: ToxicityConfig, classifier: "_FastText") -> str:
-    labels = classifier.get_labels()
+    labels = cast("list[str]", classifier.get_labels())
     label = LABEL + config.label.removeprefix(LABEL)
     if label not in labels:
         shown = ", ".join(sorted(known.removeprefix(LABEL) for known in labels)[:20])

@@ -22,6 +22,8 @@ from tasks.steps.funnel import FunnelRow
 TEMPLATES = Path(__file__).parent
 NUMBER_FILTERS = ("significant", "count", "size", "power_of_ten", "percent", "probability", "difference", "loss")
 
+PARTS_OF_NOISE = {"initialization_sd": "of initialisation", "data_sd": "of data order", "checkpoint_sd": "of checkpoints"}
+
 
 def render(evidence: Evidence, tables: dict[str, pl.DataFrame]) -> str:
     """The page as one HTML document, without any reference to something outside it."""
@@ -54,6 +56,7 @@ def render(evidence: Evidence, tables: dict[str, pl.DataFrame]) -> str:
         removals={recipe: removals(evidence, recipe) for recipe in evidence.study.recipes},
         pool=pool_composition(),
         samples={recipe: sample_corpus(recipe, evidence.study.seed) for recipe in evidence.study.recipes},
+        parts_of_noise={part: title for part, title in PARTS_OF_NOISE.items() if any(getattr(it, part) is not None for it in evidence.noise)},
     )
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import spearmanr
 
+from models import decisions
 from models.laws.law import Array
 from models.mixture_laws.law import MixtureLaw, MixtureRuns
 from models.mixture_laws.surface import FittedSurfaces, losses_of
@@ -60,7 +60,8 @@ def score(law: MixtureLaw, train: MixtureRuns, tests: list[MixtureRuns]) -> Scor
 
 
 def spearman(predicted: Array, measured: Array) -> float:
-    return float(spearmanr(predicted, measured)[0])
+    """0 where a law predicts the same for all."""
+    return decisions.spearman(predicted, measured) or 0.0
 
 
 @dataclass(frozen=True)

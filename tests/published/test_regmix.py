@@ -26,7 +26,7 @@ PUBLISHED = {
     "hackernews": 98.51,
     "pubmed_abstracts": 99.19,
 }
-TOLERANCE = 0.5  # of those: what stopping by the test set may gain; the authors' two notebooks differ by up to .7 on the same loss
+TOLERANCE = 0.25  # of those: what stopping by the test set may gain
 PILE_CC = {"linear": (90.2, 89.3), "lightgbm": (98.9, 98.5)}  # at 1M and at 60M
 
 
@@ -74,6 +74,7 @@ def test_auto_is_ahead_of_the_frontier(capsys):
         assert at_60m["auto", runs] > at_60m["lightgbm", runs] + 0.01
 
 
+@pytest.mark.slow
 def test_intervals_cover_held_out_mixtures(capsys):
     """90% intervals of the mean loss at the scale of the runs, over six draws of 64."""
     train, test = training(), held_out("1m")

@@ -49,7 +49,7 @@ def test_the_error_of_the_place_is_as_said(runs):
     """Squared distances over their predicted variance are 1 on average: 3 standard errors of 300 draws are 0.25."""
     noise = 0.001
     truth = np.array([0.4]) if runs is line else PLACE
-    found = [bowl(*runs(noise, seed), WINDOWS) for seed in range(300)]
+    found = [bowl(*runs(noise, seed), windows=WINDOWS) for seed in range(300)]
     bowls = [one for one in found if isinstance(one, Bowl)]
     assert len(bowls) == 300
     ratio = [(one.place - truth) ** 2 / np.diag(one.covariance) / noise**2 for one in bowls]
@@ -59,7 +59,7 @@ def test_the_error_of_the_place_is_as_said(runs):
 
 def test_what_has_no_minimum_is_said_in_words():
     z, log_loss = line()
-    assert bowl(z, -log_loss, WINDOWS) == "its loss does not curve upwards around the minimum"
-    assert bowl(z, np.exp(-0.1 * z[:, 0]), WINDOWS) == "its minimum is not bracketed by the runs"
-    assert bowl(z[:2], log_loss[:2], WINDOWS) == "it has too few runs to tell its minimum"
-    assert bowl(np.column_stack([z, np.ones(11)]), log_loss, WINDOWS) == "it has too few runs to tell its minimum"
+    assert bowl(z, -log_loss, WINDOWS) == "the loss does not curve upwards around the minimum"
+    assert bowl(z, np.exp(-0.1 * z[:, 0]), WINDOWS) == "the minimum is not bracketed by the runs"
+    assert bowl(z[:2], log_loss[:2], WINDOWS) == "too few runs to tell the minimum"
+    assert bowl(np.column_stack([z, np.ones(11)]), log_loss, WINDOWS) == "too few runs to tell the minimum"

@@ -57,7 +57,8 @@ def test_two_steps_predict_from_parameters_and_tokens():
 
 
 def test_a_given_chance_level_is_kept():
-    assert fitted(runs(noise=0.01), "loss", "accuracy", fixed={"b": 0.25}).coefficients["b"] == 0.25
+    for chance in (0.25, 0.0):
+        assert fitted(runs(noise=0.01), "loss", "accuracy", fixed={"b": chance}).coefficients["b"] == chance
 
 
 def test_units_do_not_matter():

@@ -26,7 +26,8 @@ def runs(budgets: int = 7, sizes: int = 9, noise: float = 0.0, seed: int = 0, ji
 
 
 def fitted(columns: dict[str, np.ndarray], **options: Any) -> IsoflopEstimate:
-    return Isoflop(tuple(columns)).estimate(columns, Options(**{"bootstrap": 0} | options))
+    given: dict[str, Any] = {"bootstrap": 0} | options
+    return Isoflop(tuple(columns)).estimate(columns, Options(**given))
 
 
 def pairs() -> dict[str, np.ndarray]:
@@ -97,7 +98,7 @@ def test_a_budget_that_is_not_bracketed_is_left_out_and_named():
     first = columns["C"] < 1.5e18
     kept = {name: column[~first | (columns["N"] > PREFACTOR * 2e18**EXPONENT)] for name, column in columns.items()}
     estimate = fitted(kept)
-    assert any("C = 1e+18) left out: its lowest loss is at its smallest size" in warning for warning in estimate.warnings)
+    assert any("C = 1e+18) left out: the lowest loss is at the smallest size" in warning for warning in estimate.warnings)
     assert estimate.coefficients["a"] == pytest.approx(EXPONENT, abs=0.003)
 
 
@@ -124,7 +125,7 @@ def test_what_holds_no_law_is_refused():
     refused(lambda it: {name: column[:9] for name, column in it.items()}, "needs at least 3 budgets .* these rows hold 1")
     refused(lambda it: {name: column[:2] for name, column in it.items()}, "these rows hold 0 .*fewer than 3 sizes")
     refused(lambda it: it | {"loss": np.full(63, 2.5)}, "All 63 losses are equal")
-    refused(lambda it: it | {"loss": it["N"] ** -0.1}, "lowest loss is at its largest size")
+    refused(lambda it: it | {"loss": it["N"] ** -0.1}, "lowest loss is at the largest size")
     with pytest.raises(StudyError, match="G, a need at least 3 optimal pairs, and there are 2"):
         fitted({name: column[:2] for name, column in pairs().items()})
     with pytest.raises(StudyError, match="have the same C"):

@@ -36,7 +36,8 @@ def usable(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def fitted(columns: dict[str, np.ndarray], **options: Any) -> StepLawEstimate:
-    return StepLaw().estimate(usable(columns), Options(**{"bootstrap": 0} | options))
+    given: dict[str, Any] = {"bootstrap": 0} | options
+    return StepLaw().estimate(usable(columns), Options(**given))
 
 
 def test_known_coefficients_are_found_again():
@@ -97,7 +98,7 @@ def test_a_setting_that_is_not_bracketed_is_left_out_and_named():
     columns = runs()
     low = {name: column[(columns["N"] != 6e7) | (columns["D"] != 4e9) | (columns["lr"] < 1e-3)] for name, column in columns.items()}
     estimate = fitted(low)
-    assert "1 (N = 6e+07, D = 4e+09): its minimum is not bracketed by the runs" in estimate.warnings[0]
+    assert "1 (N = 6e+07, D = 4e+09): the minimum is not bracketed by the runs" in estimate.warnings[0]
     assert estimate.coefficients == pytest.approx(PUBLISHED, rel=1e-6)
 
 

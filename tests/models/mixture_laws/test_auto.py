@@ -3,13 +3,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
 
 from models.mixture_laws.auto import Auto
 from models.mixture_laws.blend import blend_weights
 from models.mixture_laws.folds import distinct_mixtures, interleaved_folds, outward_fold
 from models.mixture_laws.registry import LAWS
-from tests.models.mixture_laws.truths import exponential, linear, power, simulated, threshold
+from tests.models.mixture_laws.truths import exponential, linear, power, rank_correlation, simulated, threshold
 
 
 @pytest.mark.slow
@@ -20,7 +19,7 @@ def test_never_worse_than_the_best_law_by_more_than_noise(truth, runs):
     behind = []
     for seed in range(3):
         study, weights, true = simulated(runs, 5, [truth], noise=0.1, seed=seed)
-        ranks = {name: spearmanr(law().fit(study, np.ones(1)).predict(weights), true[:, 0])[0] for name, law in LAWS.items()}
+        ranks = {name: rank_correlation(law().fit(study, np.ones(1)).predict(weights), true[:, 0]) for name, law in LAWS.items()}
         behind.append(max(ranks.values()) - ranks["auto"])
     assert np.mean(behind) < 0.02
 
@@ -31,7 +30,7 @@ def test_the_evidence_is_told():
     laws = {name: it for name, it in fitted.candidates.items() if name != "auto"}
     assert set(laws) == {"effective-data", "gp", "exp", "linear", "lightgbm"}
     assert sum(it["weight"] or 0.0 for it in laws.values()) == pytest.approx(1)
-    assert fitted.candidates["auto"]["spearman_extrapolation"] > 0.9
+    assert (fitted.candidates["auto"]["spearman_extrapolation"] or 0.0) > 0.9
     assert json.loads(json.dumps(fitted.candidates, allow_nan=False)) == fitted.candidates
     assert max(laws, key=lambda name: laws[name]["weight"] or 0.0) in fitted.sentence
 
@@ -52,11 +51,11 @@ def test_a_loss_without_a_law_is_doubted():
 
 def test_other_losses_are_evidence_but_no_part_of_the_target():
     runs, weights, truth = simulated(30, 4, [power, linear])
-    other = replace(runs, losses_nt=runs.losses_nt + [0.0, 100.0])
+    other = replace(runs, losses_nt=runs.losses_nt + np.array([0.0, 100.0]))
     target = np.array([1.0, 0.0])
     np.testing.assert_allclose(Auto().fit(other, target).predict(weights), Auto().fit(runs, target).predict(weights), rtol=1e-6)
     with_nan = replace(runs, losses_nt=np.where(np.eye(30, 2, k=1), np.nan, runs.losses_nt))
-    assert spearmanr(Auto().fit(with_nan, target).predict(weights), truth[:, 0])[0] > 0.98
+    assert rank_correlation(Auto().fit(with_nan, target).predict(weights), truth[:, 0]) > 0.98
 
 
 def test_weights_go_to_the_law_that_errs_less_and_are_shared_by_twins():

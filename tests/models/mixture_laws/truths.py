@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from models import decisions
 from models.laws.law import Array
 from models.mixture_laws.law import MixtureRuns
 
@@ -43,3 +44,8 @@ def simulated(runs: int, domains: int, truths: Sequence[Truth], noise: float = 0
     noisy = losses + noise * losses.std(axis=0) * rng.standard_normal(losses.shape)
     names = tuple(f"domain_{d}" for d in range(domains)), tuple(f"loss_{t}" for t in range(len(truths)))
     return MixtureRuns(*names, weights[:runs], noisy[:runs]), weights[runs:], losses[runs:]
+
+
+def rank_correlation(predicted_n: Array, true_n: Array) -> float:
+    """Spearman's; 0 where a law predicts the same for all."""
+    return decisions.spearman(predicted_n, true_n) or 0.0
