@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.frozen import StudyError
-from models.laws.alike import TOLERANCE
+from models.laws.alike import TOLERANCE, within
 from models.laws.bowl import pooled_noise
 from models.laws.estimator import CLUSTER, WEIGHT, Estimate, Estimator, Options, Prediction
 from models.laws.isoflop_budgets import Budget, LeftOut, budgets
@@ -20,7 +20,10 @@ from models.laws.parametric import Parametric, ParametricEstimate
 from models.laws.power import Power
 
 OF_SIZE, OF_TOKENS, OF_LOSS = ("G", "a"), ("H", "b"), ("E", "A", "alpha")
-FEWEST_FOR_E = 5  # budgets; the minimum loss has three coefficients, and four points would leave one degree of freedom to tell E
+FEWEST_FOR_E = 4  # budgets; the minimum loss has three coefficients. Without E a loss one decade out is 5 to 10% too low in simulations
+# A run whose loss is this much above the best of its budget has diverged, or is so far off that it tells nothing of the minimum: beyond the widest
+# window of `isoflop_budgets.py` (0.5 in log loss) a run would count only where it is among the nearest few, and move the minimum there.
+DIVERGED = 0.65
 BUDGETS_NAMED = 5  # of those left out for one reason
 
 
@@ -53,6 +56,17 @@ class Isoflop(Estimator):
         self.optional_at_point = ("N", "D")
         self.coefficients = (*OF_SIZE, *OF_TOKENS, *(OF_LOSS if self.has_loss else ()))
 
+    def unusable(self, columns: Mapping[str, Array]) -> Mapping[str, Array]:
+        if not self.has_loss:
+            return {}
+        C, loss = columns["C"], columns["loss"]
+        kept = np.flatnonzero((C > 0) & (loss > 0))
+        diverged = np.zeros(len(C), dtype=bool)
+        for rows in within(C[kept]):
+            budget = kept[rows]
+            diverged[budget] = loss[budget] > (1 + DIVERGED) * loss[budget].min()
+        return {f"loss is more than {DIVERGED:.0%} above the best run of its C (diverged, or far off)": diverged}
+
     def estimate(self, columns: Mapping[str, Array], options: Options) -> "IsoflopEstimate":
         return self._from_runs(columns, options) if self.has_loss else self._from_pairs(columns, options)
 
@@ -68,8 +82,9 @@ class Isoflop(Estimator):
         if np.ptp(loss) == 0:
             raise StudyError(f"All {len(loss)} losses are equal ({loss[0]:g}): there is no size that is best.")
         by_size, left_out = budgets(N, C, loss, weights)
-        self._check(by_size, left_out, options)
-        by_tokens = budgets(columns["D"], C, loss, weights)[0] if self.has_tokens else []
+        self._check("N", by_size, left_out, options)
+        by_tokens, not_by_tokens = budgets(columns["D"], C, loss, weights) if self.has_tokens else (by_size, [])
+        self._check("D", by_tokens, not_by_tokens, options)
         size_line, token_line = self._lines(_points(by_size), _points(by_tokens) if self.has_tokens else None, options, "budgets")
         flops = np.array([one.flops for one in by_size])
         loss_law = _loss_law(by_size, options, self.delta)
@@ -104,7 +119,7 @@ class Isoflop(Estimator):
         tokens = tokens or replace(size, y=size.x[:, 0] / (6 * size.y))
         return size_line, log_line(OF_TOKENS, ("C",), tokens, options.fixed, options.bootstrap, options.seed, what)
 
-    def _check(self, found: list[Budget], left_out: list[LeftOut], options: Options) -> None:
+    def _check(self, of: str, found: list[Budget], left_out: list[LeftOut], options: Options) -> None:
         """Raises:
         StudyError: when budgets are too few for the coefficients that are not given.
         """
@@ -112,7 +127,7 @@ class Isoflop(Estimator):
         if len(found) < needed:
             reasons = "; ".join(_left_out_in_words(left_out))
             raise StudyError(
-                f"The law 'isoflop' needs at least {needed} budgets C whose lowest loss lies inside their sizes N, and these rows hold {len(found)}"
+                f"The law 'isoflop' needs at least {needed} budgets C whose lowest loss lies inside their range of {of}, and these rows hold {len(found)}"
                 f"{' (' + reasons.rstrip('.') + ')' if reasons else ''}: add sizes or budgets."
             )
 

@@ -31,8 +31,8 @@ class Auto(MixtureLaw):
     """L_i(r) = sum_k w_ik L_ik(r) over the laws `effective-data`, `gp`, `exp`, `linear` and `lightgbm`.
 
     Source: stacking (Wolpert 1992; Breiman 1996), with transfer as its aim. Every law predicts runs held out at random and, in extrapolation, the
-    third of the mixtures nearest to the corners from the others; weights minimise the squared error of both together, so that a law that only interpolates
-    pays twice at the corners. With few runs, the verdict of all losses on the laws is shared between them.
+    third of the mixtures nearest to the corners from the others; weights minimise the squared error of both together, so that a law that only
+    interpolates pays twice at the corners. With few runs, the verdict of all losses on the laws is shared between them.
     Bounds: w >= 0, sum_k w_ik = 1. Initialisation: each law's own.
     Identifiability: laws that predict the same share their weight; the weight is of the prediction, not the probability that the law is true.
     """
@@ -117,8 +117,8 @@ class FittedAuto(FittedSurfaces):
 
     @cached_property
     def error(self) -> ErrorOfPrediction:
-        """From the predictions that the weights were found by: weights are few, and hardly fitted to them."""
-        return self.error_from(self.interpolated_nt)
+        """From the predictions that the weights were found by: each free weight has taken a degree of freedom from their errors."""
+        return self.error_from(self.interpolated_nt, free_parameters=len(self.candidates) - 2)  # laws, without `auto`; weights sum to one
 
 
 def blended(trials: list[Trial], weights_kt: Array) -> Trial:

@@ -109,10 +109,12 @@ class FittedSurfaces(FittedMixtureLaw):
         folds = interleaved_folds(self.asked.runs.weights_nd)
         return self.error_from(out_of_fold(self.surfaces, self.asked.runs, folds))
 
-    def error_from(self, predicted_nt: Array) -> ErrorOfPrediction:
+    def error_from(self, predicted_nt: Array, free_parameters: int = 0) -> ErrorOfPrediction:
+        """From predictions out of fold, among which so many parameters were chosen."""
         runs, target_t = self.asked.runs, self.asked.target_t
         loss_n = runs.losses_nt @ target_t
-        return ErrorOfPrediction.of(runs.weights_nd, loss_n, loss_n - predicted_nt @ target_t, 1 - 1 / len(interleaved_folds(runs.weights_nd)))
+        residual_n = (loss_n - predicted_nt @ target_t) * np.sqrt(len(loss_n) / max(len(loss_n) - free_parameters, 1))
+        return ErrorOfPrediction.of(runs.weights_nd, loss_n, residual_n, learned_share=1 - 1 / len(interleaved_folds(runs.weights_nd)))
 
 
 def losses_of(surfaces: Sequence[Surface], weights_md: Array) -> Array:

@@ -30,7 +30,7 @@ class Age:
         dates = [parse(document.date) for document in documents]
         if not any(dates):
             given = next((document.date for document in documents if document.date), None)
-            found = f"and '{given}' is not of the form YYYY-MM-DD" if given else "their sources give none"
+            found = f"'{given}' is not of the form YYYY-MM-DD" if given else "their sources give none"
             raise StudyError(
                 f"evaluation.probes.age: none of the {len(documents)} held-out documents has a date ({found}): give the sources a column `date`, or"
                 " leave age out."

@@ -22,7 +22,7 @@ class ContaminationConfig(Frozen):
 class MembershipConfig(Frozen):
     """Min-K% and Min-K%++ of beginnings of documents (arXiv 2310.16789; arXiv 2404.02936, equation 3)."""
 
-    documents_per_domain: int = Field(default=100, ge=2, description="that a run has read, and so many held-out ones, at most")
+    documents_per_domain: int = Field(default=100, ge=2, description="that a run has read, that it has not, and that are held out; of each at most")
     excerpt_tokens: PositiveInt = Field(
         default=64, description="of each document's beginning, alike for all (shorter documents are left out); a context at most"
     )
@@ -66,7 +66,7 @@ class ProbesConfig(Frozen):
     )
     membership: MembershipConfig | None = Field(
         default=None,
-        description="whether text that a run has read can be told from held-out text. Costs 2 x documents_per_domain x excerpt_tokens forward tokens"
+        description="whether text that a run has read can be told from held-out text. Costs 3 x documents_per_domain x excerpt_tokens forward tokens"
         " per domain, and a replay of the order of the run's sequences (without their tokens)",
     )
     extraction: ExtractionConfig | None = Field(

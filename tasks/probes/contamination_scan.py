@@ -34,9 +34,9 @@ class Overlap(Frozen):
 
     item: str
     share: float  # of its n-grams
-    text: str  # the longest piece, normalised; its first words where it is long
-    words: int  # of the longest piece
-    document: str  # of the corpus, that begins to share it
+    text: str  # the longest piece all of whose n-grams are in the corpus, normalised; its first words where it is long
+    words: int  # of that piece
+    document: str  # the first of the corpus that has the piece's first n-gram
 
 
 class Contamination(Frozen):

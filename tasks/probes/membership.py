@@ -1,7 +1,7 @@
 """Can text that a run has read be told from held-out text of the same domain? By Min-K% and Min-K%++ of its tokens' probabilities.
 
-A recipe that rewrites or selects documents makes them unlike held-out ones, which are as their source gave them: then both are told apart without any
-memory of them, and the areas lie off one half for untrained models too.
+Training text is told from held-out text without any memory of it where a recipe rewrites or selects documents, and because no held-out document has
+near-duplicates in training. So the same is asked of text of the corpus that the run has not read: what memory adds is the difference.
 
 Shape suffixes: E excerpts, L tokens of an excerpt and the end-of-text token before it, T its tokens, B excerpts of a batch, R rows of logits.
 """
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MIN_K_PLUS_PLUS = "min_k_plus_plus_auc"
 MIN_K = "min_k_auc"
+UNREAD = "unread_"  # prefix of the same for text of the corpus that the run has not read; None where it has read it all
 
 
 class Membership:
@@ -39,10 +40,10 @@ class Membership:
             heldout_EL = self.heldout.excerpts(domain, *sample)
             settings = self.config.model_dump() | {"excerpt_tokens": num_tokens, "seed": self.seed}
             outline = Outline(harness=OURS, settings=settings, items=tuple(map(digest, heldout_EL.tolist())))  # what a run has read is its own
-            members = self._scores(subject.model, training.excerpts(domain, *sample))
             others = self._scores(subject.model, heldout_EL)
-            for metric in (MIN_K_PLUS_PLUS, MIN_K):
-                yield Answer(f"membership/{domain}", metric, area_under_curve(members[metric], others[metric]), outline)
+            for prefix, read in (("", True), (UNREAD, False)):
+                for metric, scores in self._scores(subject.model, training.excerpts(domain, *sample, read=read)).items():
+                    yield Answer(f"membership/{domain}", prefix + metric, area_under_curve(scores, others[metric]), outline)
 
     def _scores(self, model: "PreTrainedModel", excerpts_EL: np.ndarray) -> dict[str, np.ndarray]:
         """[E] by metric."""

@@ -1,4 +1,4 @@
-"""What a run has read of its corpus: documents whose beginnings lay in one of its sequences.
+"""What a run has read of its corpus: documents whose beginnings lay in one of its sequences, and those whose beginnings would have.
 
 A corpus is often larger than a run's budget: text of the corpus that the run never reached would pass for text that leaves no trace.
 
@@ -53,16 +53,16 @@ class TrainingText:
             total += length
         return windows_read(spans, self.run, self.sequence_length, self.num_sequences)
 
-    def excerpts(self, domain: str, num_tokens: int, max_documents: int, seed: int) -> np.ndarray:
+    def excerpts(self, domain: str, num_tokens: int, max_documents: int, seed: int, read: bool = True) -> np.ndarray:
         """int64 [E, L]: the beginnings of documents that have `num_tokens` or more, all of them predicted in one sequence with the end-of-text
-        token before them. Drawn by `seed`."""
+        token before them; that the run has read, or has not. Drawn by `seed`."""
         offsets = np.load(self.directory / f"{domain}.offsets.npy", mmap_mode="r").astype(np.int64)
         start_D, length_D = offsets[:-1], np.diff(offsets) - 1  # without the end-of-text token
         read_W = self.windows_read[domain]
         window_D = np.maximum(start_D - 1, 0) // self.sequence_length
         fits_D = (length_D >= num_tokens) & (start_D > 0) & (window_D < len(read_W))  # nothing predicts the first token of a corpus
         fits_D &= start_D + num_tokens - 1 <= (window_D + 1) * self.sequence_length
-        fits_D[fits_D] = read_W[window_D[fits_D]]
+        fits_D[fits_D] = read_W[window_D[fits_D]] == read
         chosen = draw(np.flatnonzero(fits_D), max_documents, seed, domain)
         tokens = self.corpus.tokens_by_domain[domain]
         columns = np.arange(-1, num_tokens)

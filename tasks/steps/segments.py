@@ -82,7 +82,7 @@ class TextChunk:
         newline_B = self.bytes_B == 10
         pair_B = newline_B.copy()
         pair_B[1:] &= newline_B[:-1]
-        pair_B[:1] = False
+        pair_B[self.offset_D[self.offset_D < len(pair_B)]] = False  # a document's first newline pairs with none before it
         apart_B = pair_B.copy()
         apart_B[:-1] |= pair_B[1:]
         return self._runs(~apart_B)

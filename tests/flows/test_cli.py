@@ -43,7 +43,7 @@ def verdict(sentence: str) -> dict[str, object]:
 
     empty = dict.fromkeys(Verdict.model_fields)
     numbers = {"target_num_params": 1e6, "target_tokens": 1e7, "confidence": 0.9}
-    lists = {"mixtures": [], "probability_better": {}, "refused_runs": [], "warnings": []}
+    lists = {"mixtures": [], "probability_better": {}, "refused_runs": [], "warnings": [], "methods": {}, "back_tests": []}
     return {**empty, **numbers, **lists, "loss": "bits per byte", "rule": "", "sentence": sentence}
 
 
