@@ -5,17 +5,24 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-fast lint lock clean
+.PHONY: demo test test-fast bench-mixtures bench-eval lint lock clean
 
 demo: $(VENV)/ready  ## the whole default study, from raw text to a verdict
 	dvc repro
 	assay verdict
 
-test: $(VENV)/ready  ## all tests
-	pytest
+test: test-fast  ## all tests; those that start servers or train have the machine for themselves
+	pytest -n auto -m slow tests/models tests/published
+	pytest -m slow --ignore=tests/models --ignore=tests/published
 
-test-fast: $(VENV)/ready  ## the tests that start no servers and train nothing: under two minutes
-	pytest -m "not slow"
+test-fast: $(VENV)/ready  ## the tests that start no servers and train nothing
+	pytest -n auto -m "not slow"
+
+bench-mixtures: $(VENV)/ready  ## every mixture law against `auto`, on a published table of mixtures
+	python -m tests.published.bench_mixture_laws
+
+bench-eval: $(VENV)/ready  ## items per second of our lm-eval backend against lm-eval's own
+	python -m tests.benchmarks.bench_eval
 
 lint: $(VENV)/ready  ## style, types, import contracts
 	ruff check .

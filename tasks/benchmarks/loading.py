@@ -64,8 +64,8 @@ def set_fewshot(name: str, task: ConfigurableTask, num_fewshot: int | None) -> N
     task.set_config("num_fewshot", wanted)
     if wanted and not (task.fewshot_cfg.split or task.has_training_docs() or task.has_validation_docs()):
         task.fewshot_cfg.split = task.config.test_split  # then lm-eval leaves the item itself out
-    examples = len(task.sampler.df)
-    if wanted and examples < wanted + 1:
+    among_items = task.fewshot_cfg.split == task.config.test_split  # as lm-eval tells whether the item itself may be drawn
+    if wanted and (examples := len(task.sampler.df)) < wanted + among_items:
         raise StudyError(f"{name} has {examples} items to draw {wanted} examples of each prompt from: lower evaluation.num_fewshot.")
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MIN_K_PLUS_PLUS = "min_k_plus_plus_auc"
 MIN_K = "min_k_auc"
+ROUNDING = 1e-12  # of sums of probabilities in float64
 UNREAD = "unread_"  # prefix of the same for text of the corpus that the run has not read; None where it has read it all
 
 
@@ -82,5 +83,5 @@ def normalise(logits_RV: torch.Tensor, target_R: torch.Tensor) -> tuple[torch.Te
     mean_R = (probability_RV * nats_RV).sum(-1)
     deviation_R = (probability_RV * (nats_RV - mean_R.unsqueeze(-1)) ** 2).sum(-1).sqrt()
     nats_R = nats_RV.gather(-1, target_R.unsqueeze(-1)).squeeze(-1)
-    certain_R = deviation_R == 0  # one token has all the probability, or all have the same
+    certain_R = deviation_R < ROUNDING  # one token has all the probability, or all have the same
     return nats_R, torch.where(certain_R, nats_R - mean_R, (nats_R - mean_R) / deviation_R.where(~certain_R, 1.0))

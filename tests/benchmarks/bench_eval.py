@@ -1,4 +1,4 @@
-"""Items per second of our lm-eval backend and of lm-eval's own for Hugging Face models: the same model, items and batch in one run (`make bench-eval`).
+"""Items per second of our lm-eval backend and of lm-eval's own for Hugging Face models, at the same model, items and batch (`make bench-eval`).
 
 The text is this checkout's own. Exits with 1 when likelihoods differ by more than 1e-4, or when ours is slower over all kinds of items together.
 """
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from tasks.benchmarks import harness  # noqa: F401 - it calms lm-eval's log
 from tasks.benchmarks.counting_backend import HFLM, CountingHFLM
 from tasks.train_tokenizer import train_bpe
 from tests.conftest import PROJECT
@@ -37,7 +38,8 @@ def main(arguments: Sequence[str]) -> int:
         path.read_text(encoding="utf-8") for pattern in ("tasks/**/*.py", "models/**/*.py", "docs/*.md") for path in sorted(PROJECT.glob(pattern))
     ]
     tokenizer = train_bpe(iter(texts), vocab_size=asked.vocabulary)
-    model = random_model(asked.hidden, asked.layers, asked.vocabulary).to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    model: Any = random_model(asked.hidden, asked.layers, asked.vocabulary)
+    model = model.to("cuda" if torch.cuda.is_available() else "cpu")
     backends = {kind: kind(pretrained=model, tokenizer=tokenizer, batch_size=asked.batch) for kind in (HFLM, CountingHFLM)}
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters on {model.device}, batch {asked.batch}, {torch.get_num_threads()} threads")
     print(f"{'items':24} {'lm-eval/s':>10} {'ours/s':>10} {'ratio':>6} {'difference':>11}")

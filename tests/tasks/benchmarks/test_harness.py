@@ -169,6 +169,16 @@ def test_the_study_says_how_many_examples_a_prompt_has(own_tasks, write_jsonl_ta
         Harness([write_jsonl_task(items)], (), 100, num_fewshot=6)
 
 
+def test_examples_may_be_all_of_a_split_of_their_own(write_jsonl_task, study_folder):
+    (study_folder / "dev.jsonl").write_text(
+        "".join(json.dumps({"prompt": f"E{i}:", "choices": [" yes", " no"], "answer": 0}) + "\n" for i in range(2))
+    )
+    files = {"data_files": {"test": "items.jsonl", "dev": "dev.jsonl"}, "cache_dir": "cache"}
+    path = write_jsonl_task([{"prompt": "Q:", "choices": [" yes", " no"], "answer": 0}], fewshot_split="dev", dataset_kwargs=files)
+    prompt, _ = Harness([path], (), 100, num_fewshot=2).definitions["theirs"]["requests"][0]
+    assert sorted(prompt.split("\n\n")) == ["E0: yes", "E1: yes", "Q:"]
+
+
 def test_a_folder_of_files_is_a_group_with_averages(study_folder, tokenizer):
     home = Path("data/items/mine")
     home.mkdir(parents=True)

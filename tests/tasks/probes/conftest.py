@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -35,7 +36,8 @@ class Overfitted(NamedTuple):
         return HeldoutBeginnings(self.documents, self.tokenizer)
 
     def subject(self, model: LlamaForCausalLM | None = None, **facts) -> Subject:
-        return Subject(**{"model": model or self.model, "context": CONTEXT, "bits_N": None, "items": {}, "outlines": {}, "training": self.training} | facts)
+        known = {"model": model or self.model, "context": CONTEXT, "bits_N": np.zeros(0), "items": {}, "outlines": {}, "training": self.training}
+        return Subject(**known | facts)
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def write(directory, some_documents: list[Document], shard_bytes: int = 1 << 20)
 
 def write_study(study) -> tuple[RunResult, LlamaForCausalLM, PreTrainedTokenizerFast]:
     """The run with its model beside it, its corpus as text and as tokens, and held-out documents."""
-    domains = ("letters", "poems")
+    domains: tuple[str, ...] = ("letters", "poems")
     write(layout.HELDOUT, [document for domain in domains for document in documents(domain, 40, seed=1)])
     write(layout.kept(RECIPE), [document for domain in domains for document in documents(domain, 60, seed=2)])
     texts = (document.text for domain in domains for document in documents(domain, 60, seed=2))
@@ -55,7 +55,7 @@ def write_study(study) -> tuple[RunResult, LlamaForCausalLM, PreTrainedTokenizer
     tokenizer.save_pretrained(layout.TOKENIZER)
     manifest = tokenize_corpus(study, RECIPE)
     corpus = load_tokens(layout.TOKENS / RECIPE)
-    weights = {domain: 0.5 for domain in domains}
+    weights: dict[str, float] = dict.fromkeys(domains, 0.5)
     num_sequences = sum(tokens.tokens for tokens in manifest.domains.values()) // CONTEXT // 2
     stream = TokenStream(corpus.tokens_by_domain, weights, CONTEXT, num_sequences, seed=1)
     read = stream.tokens_by_domain(num_sequences)
@@ -96,11 +96,20 @@ def write_study(study) -> tuple[RunResult, LlamaForCausalLM, PreTrainedTokenizer
 
 def untrained() -> LlamaForCausalLM:
     torch.manual_seed(0)
-    shape = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2}
-    far_from_uniform = {"initializer_range": 0.1}
-    return LlamaForCausalLM(
-        LlamaConfig(vocab_size=320, max_position_embeddings=CONTEXT, tie_word_embeddings=True, bos_token_id=0, eos_token_id=0, **shape, **far_from_uniform)
-    ).eval()
+    config = LlamaConfig(
+        vocab_size=320,
+        hidden_size=48,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=CONTEXT,
+        initializer_range=0.1,
+        tie_word_embeddings=True,
+        bos_token_id=END_OF_TEXT,
+        eos_token_id=END_OF_TEXT,
+    )
+    return LlamaForCausalLM(config).eval()
 
 
 def overfit(sequences: np.ndarray) -> LlamaForCausalLM:

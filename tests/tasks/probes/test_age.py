@@ -9,7 +9,7 @@ from tasks.probes.config import AgeConfig
 
 
 def ask(documents, bits, by="year"):
-    return {(answer.benchmark, answer.metric): answer.estimate for answer in Age(AgeConfig(by=by), documents).ask(subject(bits))}
+    return {(answer.benchmark, answer.metric): answer.estimate for answer in Age(AgeConfig.model_validate({"by": by}), documents).ask(subject(bits))}
 
 
 def subject(bits) -> Subject:
@@ -61,7 +61,9 @@ def test_dates_are_iso_8601(date, parts):
 
 @pytest.mark.parametrize(("date", "why"), [(None, "their sources give none"), ("May 2013", "'May 2013' is not of the form YYYY-MM-DD")])
 def test_no_dates_are_one_sentence(date, why):
-    with pytest.raises(StudyError, match=rf"none of the 2 held-out documents has a date \({why}\): give the sources a column `date`, or leave age out"):
+    with pytest.raises(
+        StudyError, match=rf"none of the 2 held-out documents has a date \({why}\): give the sources a column `date`, or leave age out"
+    ):
         ask(dated(date, date), [1, 1])
 
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from models.frozen import StudyError
+from tasks.benchmarks.estimate import Estimate
 from tasks.probes.config import ExtractionConfig
 from tasks.probes.extraction import Extraction
 from tasks.probes.generation import generate
@@ -16,19 +17,24 @@ def answers(overfitted, model=None, config=CONFIG):
     return {(answer.benchmark, answer.metric): answer.estimate for answer in extraction.ask(overfitted.subject(model))}
 
 
+def value(estimate: Estimate) -> float:
+    assert estimate.value is not None
+    return estimate.value
+
+
 def test_text_known_by_heart_is_told_and_held_out_text_is_not(overfitted):
     found = answers(overfitted)
     for domain in ("letters", "poems"):
         of_domain = {metric: estimate for (benchmark, metric), estimate in found.items() if benchmark == f"extraction/{domain}"}
-        assert of_domain["exact_share"].value > 0.9
-        assert of_domain["matching_tokens"].value > 7
-        assert of_domain["heldout_exact_share"].value == 0
-        assert of_domain["heldout_matching_tokens"].value < 0.5
+        assert value(of_domain["exact_share"]) > 0.9
+        assert value(of_domain["matching_tokens"]) > 7
+        assert value(of_domain["heldout_exact_share"]) == 0
+        assert value(of_domain["heldout_matching_tokens"]) < 0.5
         assert of_domain["heldout_exact_share"].count > 30
 
 
 def test_an_untrained_model_tells_neither(overfitted):
-    assert all(estimate.value < 0.5 for estimate in answers(overfitted, untrained()).values())
+    assert all(value(estimate) < 0.5 for estimate in answers(overfitted, untrained()).values())
 
 
 def test_matching_tokens_end_at_the_first_that_differs(overfitted, monkeypatch):
@@ -51,7 +57,9 @@ def test_no_document_of_the_length_is_missing_and_not_zero(overfitted):
 
 
 def test_more_than_the_context_is_refused(overfitted):
-    with pytest.raises(StudyError, match=r"probes.extraction asks for prompts of 60 tokens and continuations of 8, together more than .* context of 64"):
+    with pytest.raises(
+        StudyError, match=r"probes.extraction asks for prompts of 60 tokens and continuations of 8, together more than .* context of 64"
+    ):
         answers(overfitted, config=ExtractionConfig(prompt_tokens=60, continuation_tokens=8))
 
 
@@ -70,10 +78,10 @@ def test_generation_is_the_likeliest_token_each_time(overfitted):
 
 
 def test_sampling_is_decided_by_its_seed_alone(overfitted):
-    prompts = overfitted.heldout.excerpts("poems", 8, 5, seed=0)
+    model, prompts = untrained(), overfitted.heldout.excerpts("poems", 8, 5, seed=0)
 
     def sample(seed: int) -> list:
-        return generate(untrained(), prompts, 12, end_of_text=0, batch_sequences=2, temperature=1.0, seed=seed).tolist()
+        return generate(model, prompts, 12, end_of_text=0, batch_sequences=2, temperature=1.0, seed=seed).tolist()
 
     first = sample(0)
     torch.manual_seed(99)

@@ -1,3 +1,5 @@
+import shutil
+
 import fasttext
 import pytest
 
@@ -20,7 +22,7 @@ def classifier(tmp_path_factory) -> str:
 
 
 def toxicity(overfitted, **settings) -> Toxicity:
-    config = ToxicityConfig(**{"prompt_tokens": 6, "continuation_tokens": 16, "generations": 30} | settings)
+    config = ToxicityConfig.model_validate({"prompt_tokens": 6, "continuation_tokens": 16, "generations": 30} | settings)
     return Toxicity(config, overfitted.heldout, overfitted.tokenizer, seed=0, batch_sequences=16)
 
 
@@ -29,7 +31,7 @@ def test_a_model_is_judged_by_what_it_writes(overfitted, classifier, label, is_t
     answers = list(toxicity(overfitted, classifier=classifier, label=label).ask(overfitted.subject()))
     found = {answer.metric: answer.estimate for answer in answers}
     assert [answer.benchmark for answer in answers] == ["toxicity"] * 2
-    assert all(estimate.value > 0.9 if is_toxic else estimate.value < 0.1 for estimate in found.values())
+    assert all(estimate.value == pytest.approx(1 if is_toxic else 0, abs=0.1) for estimate in found.values())
     assert 25 < found["toxic_share"].count <= 30  # without those that ended at once
 
 
@@ -43,9 +45,7 @@ def test_a_probability_is_of_the_label_asked_for(classifier):
 
 
 def test_another_classifier_is_another_version_and_another_place_of_it_is_not(overfitted, classifier, tmp_path):
-    copy = tmp_path / "copy.bin"
-    with open(classifier, "rb") as file:
-        copy.write_bytes(file.read())
+    copy = shutil.copy(classifier, tmp_path / "copy.bin")
     outlines = [
         toxicity(overfitted, classifier=path, label=label).outline
         for path, label in ((classifier, "syllabic"), (str(copy), "syllabic"), (classifier, "numeric"))

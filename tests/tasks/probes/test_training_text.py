@@ -53,11 +53,11 @@ def test_excerpts_are_drawn_by_seed(overfitted):
 
 def test_a_run_of_another_corpus_is_refused(overfitted):
     run = overfitted.run.model_copy(update={"tokens_md5_by_domain": {"letters": "c0de", "poems": "c0de"}})
-    with pytest.raises(StudyError, match="Run 50k-1x-seed1 of raw-natural was trained on other tokens than .* holds now: `dvc repro"):
+    with pytest.raises(StudyError, match=r"Run 50k-1x-seed1 of raw-natural was trained on other tokens than .* holds now: `dvc repro"):
         TrainingText(overfitted.folder / layout.TOKENS / RECIPE, run, run.tokens_seen, CONTEXT)
 
 
 def test_a_run_with_another_sequence_length_is_refused(overfitted):
     training = TrainingText(overfitted.folder / layout.TOKENS / RECIPE, overfitted.run, overfitted.run.tokens_seen, CONTEXT // 4 * 3)
-    with pytest.raises(StudyError, match="read other sequences than training.sequence_length 48 gives"):
+    with pytest.raises(StudyError, match=r"read other sequences than training.sequence_length 48 gives"):
         training.excerpts("poems", NUM_TOKENS, 5, seed=0)
