@@ -11,6 +11,7 @@ import numpy as np
 
 from models.frozen import Frozen, StudyError
 from models.laws import derived
+from models.laws.diverged import DIVERGED
 from models.laws.estimator import Estimate, Estimator, Options
 from models.laws.law import Array
 from models.laws.metrics import metrics, spearman
@@ -110,7 +111,7 @@ def fit_table(request: FitRequest) -> FittedTable:
         bootstrap=request.bootstrap,
         seed=request.seed,
         notes=(*rows.notes, *estimate.notes),
-        warnings=estimate.warnings,
+        warnings=(*estimate.warnings, *scatter.far_off),
     )
     return FittedTable(result, law, estimate, rows)
 
@@ -169,6 +170,13 @@ class _Scatter:
         freedom = max(len(actual) - max(len(estimate.coefficients) - num_fixed, 0), 1)
         return cls(residuals * (len(actual) / freedom) ** 0.5, is_log, request.seed, request.confidence)
 
+    @property
+    def far_off(self) -> tuple[str, ...]:
+        """A sentence when rows are as far above the law as runs are that have diverged."""
+        count = int((self.residuals > np.log1p(DIVERGED)).sum()) if self.is_log else 0
+        advice = "leave out what has diverged (--where, --drop-highest-loss)"
+        return (f"{count} rows lie more than {DIVERGED:.0%} above the law: {advice}.",) if count else ()
+
     def runs(self, draws: Array) -> Array:
         """Draws (b, ...) of a further run, from those of the law."""
         noise = np.random.default_rng([self.seed, 2]).choice(self.residuals, size=draws.shape)
@@ -176,11 +184,13 @@ class _Scatter:
 
 
 def _interval(value: float, draws: Array | None, confidence: float) -> Estimated:
-    """Central interval of draws (b); one that is no number counts as infinite."""
+    """Central interval of draws (b), and the value, which lies outside where priors pull and draws are skew; a draw that is no number counts as
+    infinite."""
     if draws is None or not len(draws):
         return Estimated(value=value, low=None, high=None)
     low, high = np.quantile(np.nan_to_num(draws, nan=np.inf), [(1 - confidence) / 2, (1 + confidence) / 2], method="inverted_cdf")
-    return Estimated(value=value, low=float(low) if np.isfinite(low) else None, high=float(high) if np.isfinite(high) else None)
+    low, high = min(float(low), value), max(float(high), value)
+    return Estimated(value=value, low=low if np.isfinite(low) else None, high=high if np.isfinite(high) else None)
 
 
 def _predicted(response: str, estimate: Estimate, inputs: dict[str, float], scatter: _Scatter) -> PredictedPoint:
@@ -204,7 +214,8 @@ def _holdout(law: Estimator, estimate: Estimate, rows: FitRows, scatter: _Scatte
     predicted = estimate.predict(inputs)
     draws = estimate.draws_at(inputs)
     found = metrics(actual, predicted, logarithmic=False)
-    intervals = [_interval(0.0, column, scatter.confidence) for column in scatter.runs(draws).T] if len(draws) else []
+    of_runs = zip(predicted, scatter.runs(draws).T, strict=True) if len(draws) else ()
+    intervals = [_interval(float(value), column, scatter.confidence) for value, column in of_runs]
     inside = [(it.low is None or it.low <= value) and (it.high is None or value <= it.high) for it, value in zip(intervals, actual, strict=False)]
     return Holdout(
         rows=len(actual),

@@ -18,7 +18,7 @@ def without_digits(text: str) -> list[str]:
 
 @pytest.mark.slow
 def test_every_command_of_the_tutorial_says_what_the_page_shows(tmp_path):
-    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "COLUMNS": "110", "HOME": str(tmp_path), "PYTHONPATH": str(PAGE.parents[1])}
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "COLUMNS": "110", "HOME": str(tmp_path)}
     blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
     commands = [text for kind, text in blocks if kind == "sh"]
     assert commands and blocks[0][0] == "python"

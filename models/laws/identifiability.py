@@ -10,6 +10,7 @@ from models.laws.law import Array
 
 FEWEST_VALUES = 3  # of an input, to tell the exponent from the coefficient and both from the rest
 FLAT_VALLEY = 1.0  # standard deviation of a parameter's logarithm (or of its place between bounds, as logit): known within a factor e
+VANISHED = 1e-5  # change of the logarithm of all predictions, per factor e of a parameter
 TIED = 0.9999  # correlation of the logarithms of two inputs
 NO_INFLUENCE = 1e-9  # of the strongest direction of the scaled Jacobian: below it, rounding
 STARTS_LOOKED_AT = 8
@@ -20,7 +21,14 @@ PRIOR_DECIDED = 0.8  # of the prior's standard deviation that is left after the 
 
 def warnings(fitted: Fit) -> tuple[str, ...]:
     """One sentence per doubt. Empty for a fit whose parameters the data decide."""
-    return (*_few_values(fitted), *_tied_inputs(fitted), *_bounds_reached(fitted), *_priors_that_decide(fitted), *_flat_valley(fitted))
+    return (
+        *_few_values(fitted),
+        *_tied_inputs(fitted),
+        *_bounds_reached(fitted),
+        *_terms_that_vanished(fitted),
+        *_priors_that_decide(fitted),
+        *_flat_valley(fitted),
+    )
 
 
 def check_identifiable(problem: Problem) -> None:
@@ -115,6 +123,17 @@ def _bounds_reached(fitted: Fit) -> list[str]:
         f"{name} has reached its bound {bound:g}: the law does not describe these data, or they do not decide {name}."
         for name, bound in bounds
         if bound is not None
+    ]
+
+
+def _terms_that_vanished(fitted: Fit) -> list[str]:
+    """Parameters that are fitted as logarithms, and have run to where they change no prediction: the bootstrap begins there too, and stays."""
+    _, jacobian = fitted.problem.residuals(fitted.u)
+    relative = jacobian / np.abs(fitted.problem.observed).max() if fitted.problem.law.residual == "absolute" else jacobian
+    return [
+        f"{parameter.name} has ended at {value:.2g}, where it changes no prediction: these data ask for no such term, and its interval says nothing."
+        for parameter, value, column in zip(fitted.problem.law.parameters, fitted.values, relative.T, strict=True)
+        if parameter.transform == "log" and np.abs(column).max() < VANISHED
     ]
 
 

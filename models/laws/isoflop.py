@@ -127,7 +127,8 @@ class Isoflop(Estimator):
         if len(found) < needed:
             reasons = "; ".join(_left_out_in_words(left_out))
             raise StudyError(
-                f"The law 'isoflop' needs at least {needed} budgets C whose lowest loss lies inside their range of {of}, and these rows hold {len(found)}"
+                f"The law 'isoflop' needs at least {needed} budgets C whose lowest loss lies inside their range of {of}, and these rows hold "
+                f"{len(found)}"
                 f"{' (' + reasons.rstrip('.') + ')' if reasons else ''}: add sizes or budgets."
             )
 

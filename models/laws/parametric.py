@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.laws.core import Fit, Problem, bootstrap, check_fittable, fit
+from models.laws.derived import sources
+from models.laws.diverged import DIVERGED, diverged
 from models.laws.estimator import CLUSTER, WEIGHT, Estimate, Estimator, Options, Prediction
 from models.laws.fixed import FixedLaw, check_within_bounds
 from models.laws.identifiability import check_identifiable, warnings, wide_intervals
@@ -29,6 +31,16 @@ class Parametric(Estimator):
     @property
     def documentation(self) -> str:
         return inspect.getdoc(self.law) or ""
+
+    def unusable(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        """Diverged runs, where the inputs say both size and tokens: then runs of the same inputs are one setting."""
+        says_scale = all(name in self.inputs or sources(name, self.inputs) for name in ("N", "D"))
+        if not says_scale or self.response != "loss":
+            return {}
+        positive = columns["loss"] > 0
+        found = np.zeros(len(positive), dtype=bool)
+        found[positive] = diverged(columns["loss"][positive], np.stack([columns[name][positive] for name in self.inputs], axis=1))
+        return {f"loss is more than {DIVERGED:.0%} above the best run of the same {', '.join(self.inputs)} (diverged)": found}
 
     def estimate(self, columns: Mapping[str, Array], options: Options) -> "ParametricEstimate":
         law = FixedLaw(self.law, options.fixed)

@@ -11,6 +11,7 @@ import numpy as np
 from models.frozen import StudyError
 from models.laws.alike import within
 from models.laws.bowl import Bowl, bowl, pooled_noise
+from models.laws.diverged import DIVERGED
 from models.laws.estimator import CLUSTER, WEIGHT, Estimate, Estimator, Options, Prediction
 from models.laws.law import Array
 from models.laws.log_regression import LogLine, Points, log_line
@@ -18,9 +19,6 @@ from models.laws.metrics import metrics
 
 OF_RATE, OF_BATCH = ("c", "alpha", "beta"), ("d", "gamma")
 OF_LOWEST = ("level", "by_N", "by_D")  # of the lowest loss, a power law near the settings; none of the coefficients
-# A run whose loss is this much above the best of its setting has diverged. Learning rate and batch, badly chosen, cost up to about a fifth (arXiv
-# 2503.04715's runs: none between a fifth and two thirds); a run that does not learn ends at several times the best.
-DIVERGED = 0.5
 # As in `isoflop_budgets.py`; a setting holds tens of runs over two axes, so that narrower windows hold enough. A compromise, from simulations and
 # from arXiv 2503.04715's runs: starting at 2% scatters less where the surface is symmetric, starting at 1% is nearer to its best runs. Where losses
 # rise faster on one side, both move alpha by up to 0.1 in simulations, and intervals do not hold that.

@@ -230,6 +230,18 @@ def test_sizes_and_tokens_in_a_fixed_ratio_are_told_to_be_one_input(tmp_path):
         result_of(table, law="overtraining")
 
 
+def test_diverged_runs_are_dropped_where_others_show_it_and_told_where_not(tmp_path):
+    columns = {name: np.repeat(column, 3) for name, column in chinchilla_runs(30).items()}
+    columns["loss"] = np.where(np.arange(90) % 3 == 1, 11.0, columns["loss"])
+    table = write(tmp_path / "diverged.csv", columns)
+    found = result_of(table)
+    (dropped,) = found.rows.dropped
+    assert dropped.count == 30 and "more than 50% above the best run of the same N, D (diverged): row 2, 5" in dropped.reason
+    assert found.coefficients["alpha"].value == pytest.approx(0.34, abs=0.03)
+    by_size = result_of(table, law="power", maps=("N=params", "loss=loss"))
+    assert by_size.rows.used == 90 and "30 rows lie more than 50% above the law" in " ".join(by_size.warnings)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("rows", "noise"), [(40, 0.005), (100, 0.01)])
 def test_intervals_hold_what_they_say(tmp_path: Path, rows, noise):

@@ -41,3 +41,18 @@ def test_a_curve_that_does_not_flatten_leaves_E_open():
     x = np.geomspace(1e3, 1e6, 30)
     loss = 20 * x**-0.2 * np.exp(0.005 * np.random.default_rng(0).standard_normal(30))
     assert "E lies in a flat valley" in " ".join(warnings(fit(Problem.of(Power("x"), {"x": x}, loss))))
+
+
+def test_a_term_that_has_vanished_is_told():
+    """The loss falls ever faster: there is no floor in sight."""
+    x = np.geomspace(1e3, 1e7, 30)
+    loss = 30 * x**-0.1 * np.exp(-0.5 * (np.log(x / 1e3) / np.log(1e4)) ** 2)
+    found = " ".join(warnings(fit(Problem.of(Power("x"), {"x": x}, loss))))
+    assert "E has ended at" in found and "changes no prediction" in found
+
+
+def test_inputs_that_vary_together_are_told():
+    x = np.geomspace(1e6, 1e9, 30)
+    loss = 1.7 + 400 * x**-0.34 + 0.002 * np.sin(np.arange(30))
+    found = " ".join(warnings(fit(Problem.of(Chinchilla(), {"N": x, "D": 20 * x}, loss))))
+    assert "N and D vary together" in found
