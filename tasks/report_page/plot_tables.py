@@ -18,8 +18,7 @@ from tasks.report_page.evidence import Evidence
 from tasks.run_directory import RunResult
 from tasks.steps.funnel import FunnelRow
 
-# Accuracy and probability of guessing are known for the platform's own benchmarks.
-CHANCE = dict.fromkeys(("definition-choice", "title-choice"), 1 / NUM_CHOICES)
+OWN_CHOICES = r"^(definition|title)-choice(-\w+)?$"  # of which accuracy and probability of guessing are known; with a language behind
 HAVE_CHANCE = (ACCURACY, NORMALIZED_ACCURACY, MUTUAL_INFORMATION_ACCURACY, CORRECT_CHOICE_PROBABILITY, MUTUAL_INFORMATION_PROBABILITY)
 CURVE_POINTS = 60  # of one run's training curve, each the mean of its part
 
@@ -136,11 +135,11 @@ def bits_per_byte_by_domain(evidence: Evidence) -> pl.DataFrame:
 
 def benchmarks(evidence: Evidence) -> pl.DataFrame:
     """One row is one metric of one run of the largest scale on one benchmark, with its standard error over items."""
-    chance = pl.col("benchmark").replace_strict(CHANCE, default=None, return_dtype=pl.Float64)
+    is_own = pl.col("benchmark").str.contains(OWN_CHOICES)
     return (
         _evaluated_at_largest(evidence)
         .filter(~pl.col("benchmark").str.starts_with(HELDOUT))
-        .with_columns(chance=pl.when(pl.col("metric").is_in(HAVE_CHANCE)).then(chance))
+        .with_columns(chance=pl.when(is_own & pl.col("metric").is_in(HAVE_CHANCE)).then(1 / NUM_CHOICES))
         .select("mixture", "benchmark", "metric", "seed", "value", "stderr", "count", "chance")
         .sort("metric", "benchmark", maintain_order=True)
     )
