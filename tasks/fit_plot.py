@@ -2,17 +2,16 @@
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from models.frozen import StudyError
 from models.laws.law import Array
 from models.laws.parametric import ParametricEstimate
 from models.laws.valley import valley
 from tasks.fit_table import FittedTable
+from tasks.plot_file import save_plot
 
 CURVE_POINTS = 200
 HIGHEST_RISE = 1.0  # that is told apart: the objective's minimum, doubled
@@ -37,11 +36,7 @@ def draw_fit(path: Path, it: FittedTable) -> None:
         assert isinstance(it.estimate, ParametricEstimate)
         _valley(axes[2], it.estimate)
     figure.suptitle(f"{it.result.law}, {it.result.rows.used} rows")
-    try:
-        with mpl.rc_context({"svg.hashsalt": "assay"}):  # the same fit is the same file
-            figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    except (OSError, ValueError) as error:
-        raise StudyError(f"The picture can't be written to {path}: {error}") from error
+    save_plot(figure, path)
 
 
 def _widest_input(it: FittedTable) -> str:

@@ -19,6 +19,6 @@ def save_plot(figure: Figure, path: Path) -> None:
         raise StudyError(f"--plot is {path}: its ending must be one of {', '.join(sorted(formats))}.")
     try:
         with mpl.rc_context({"svg.hashsalt": "assay"}):
-            figure.savefig(path)
+            figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     except OSError as error:
         raise StudyError(f"The plot can't be written to {path}: {error.strerror}.") from None

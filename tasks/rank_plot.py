@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from models.frozen import StudyError
+from tasks.plot_file import save_plot
 from tasks.rank_table import TableRanking
 
 NAMED = 30  # of more recipes than this, names would cover each other
@@ -22,11 +21,4 @@ def draw_ranking(path: Path, result: TableRanking, small: str, large: str) -> No
     axes.set_ylabel(f"score at {large}")
     accuracy = result.decision_accuracy
     axes.set_title(f"decision accuracy {accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f}), {result.pairs} pairs")
-    formats = figure.canvas.get_supported_filetypes()
-    if path.suffix.removeprefix(".") not in formats:
-        raise StudyError(f"--plot is {path}: its ending must be one of {', '.join(sorted(formats))}.")
-    try:
-        with mpl.rc_context({"svg.hashsalt": "assay"}):
-            figure.savefig(path)
-    except OSError as error:
-        raise StudyError(f"The plot can't be written to {path}: {error.strerror}.") from None
+    save_plot(figure, path)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 
-from tasks.benchmarks.bits_per_byte import LOGITS_AT_ONCE
 from tasks.benchmarks.version import Outline, digest
 from tasks.probes.auc import area_under_curve
 from tasks.probes.base import OURS, Answer, Subject
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 MIN_K_PLUS_PLUS = "min_k_plus_plus_auc"
 MIN_K = "min_k_auc"
 ROUNDING = 1e-12  # of sums of probabilities in float64
+NUMBERS_AT_ONCE = 1 << 17  # of float64, several times: they stay in a core's cache
 UNREAD = "unread_"  # prefix of the same for text of the corpus that the run has not read; None where it has read it all
 
 
@@ -63,7 +63,7 @@ def token_scores(model: "PreTrainedModel", excerpts_EL: np.ndarray, batch_sequen
     """float64 [E, T] twice: log p(x_t | x_<t) in nats; and (log p(x_t | x_<t) - mu) / sigma, where mu and sigma are mean and standard deviation of
     log p(z | x_<t) over tokens z drawn from p (arXiv 2404.02936, equation 3)."""
     head = cast(torch.nn.Module, model.get_output_embeddings())
-    rows = max(1, LOGITS_AT_ONCE // model.config.vocab_size)
+    rows = max(1, NUMBERS_AT_ONCE // model.config.vocab_size)
     nats, normalised = [torch.empty(0, dtype=torch.float64)], [torch.empty(0, dtype=torch.float64)]
     for start in range(0, len(excerpts_EL), batch_sequences):
         excerpts_BL = torch.from_numpy(excerpts_EL[start : start + batch_sequences]).to(model.device)
