@@ -91,10 +91,9 @@ def propose(
     plot: Plot = None,
 ) -> None:
     """Propose the best mixture under limits, and the runs to train next."""
-    from tasks.mix_propose import ProposeRequest, propose_mixture
-
     from flows.mix_page import proposal_page
     from tasks.mix import MixRequest
+    from tasks.mix_propose import ProposeRequest, propose_mixture
 
     for name, number in {"--target-tokens": target_tokens, "--max-epochs": max_epochs, "--kl": kl, "--flops-per-run": flops_per_run}.items():
         if number is not None and not 0 < number < float("inf"):
