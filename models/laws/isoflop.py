@@ -204,18 +204,11 @@ def _notes(columns: Mapping[str, Array], options: Options) -> tuple[str, ...]:
     return tuple(notes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class IsoflopEstimate(Estimate):
     size_line: LogLine
     token_line: LogLine
     loss_law: _LossLaw | None
-    coefficients: Mapping[str, float]
-    draws: Mapping[str, Array]
-    objective: float
-    metrics: Mapping[str, float]
-    warnings: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    objective_name: str = "sum of squared residuals of log N*"
 
     @classmethod
     def of(
@@ -229,6 +222,7 @@ class IsoflopEstimate(Estimate):
             loss_law=loss_law,
             coefficients={name: value for part in parts for name, value in part.coefficients.items()},
             draws={name: draws for part in parts for name, draws in part.draws.items()},
+            objective_name="sum of squared residuals of log N*",
             objective=size_line.squares,
             metrics={},
             warnings=warnings,
@@ -258,7 +252,7 @@ class IsoflopEstimate(Estimate):
         """At C: N*, D* and L*. At N and C: the loss."""
         point = {name: np.array([value]) for name, value in inputs.items()}
         if "N" in point and self.loss_law:
-            return (Prediction("loss", float(self.predict(point)[0]), self.draws_at(point)[:, 0]),)
+            return (self.prediction("loss", inputs),)
         C = point["C"]
         lines = (("N", self.size_line), ("D", self.token_line))
         optimal = tuple(Prediction(name, float(line.at(C)[0]), line.draws_at(C)[:, 0]) for name, line in lines)
