@@ -16,10 +16,11 @@ from models.proxy_lm import NORM_EPSILON, LinearCrossEntropy, ProxyLM, logits_at
 
 
 class ProxySwarm(nn.Module):
-    """Members initialised as `ProxyLM` of the same seeds are, in fp32 on the CPU."""
+    """Members initialised as `ProxyLM` of the same seeds are, in fp32 on the CPU. What they compute with is in `dtype`."""
 
-    def __init__(self, shape: ModelShape, vocab_size: int, seeds: Sequence[int]):
+    def __init__(self, shape: ModelShape, vocab_size: int, seeds: Sequence[int], dtype: torch.dtype = torch.float32):
         super().__init__()
+        self.dtype = dtype
         self.shape = shape
         self.vocab_size = vocab_size
         members = [dict(ProxyLM(shape, vocab_size, seed).named_parameters()) for seed in seeds]
@@ -30,8 +31,8 @@ class ProxySwarm(nn.Module):
         return len(next(iter(self.stacked.values())))
 
     def weight(self, name: str) -> Tensor:
-        """The parameter that `ProxyLM` calls `name`, of all members."""
-        return self.stacked[as_key(name)]
+        """The parameter that `ProxyLM` calls `name`, of all members, as they compute with it."""
+        return self.stacked[as_key(name)].to(self.dtype)
 
     def forward(self, token_ids_SBL: Tensor, targets_SBL: Tensor) -> Tensor:
         """Each member's mean cross-entropy [S] in nats per token, in fp32."""
@@ -57,14 +58,15 @@ class ProxySwarm(nn.Module):
         model = ProxyLM(self.shape, self.vocab_size, seed=0)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                parameter.copy_(self.weight(name)[index])
+                parameter.copy_(self.stacked[as_key(name)][index])
         return model
 
     @torch.no_grad()
     def clip_gradients(self, max_norm: float) -> Tensor:
-        """Scales each member's gradient to a norm of at most `max_norm`, and returns the norms [S] before. Summed in the order of
-        `torch.nn.utils.clip_grad_norm_`, for the same bits."""
-        gradients = [parameter.grad for parameter in self.stacked.values() if parameter.grad is not None]
+        """Scales each member's gradient to a norm of at most `max_norm`, and returns the norms [S] before. Summed as
+        `torch.nn.utils.clip_grad_norm_` sums those of matrices, then of vectors, for the bits of a run that is trained alone."""
+        matrices_first = sorted(self.stacked.values(), key=lambda parameter: -parameter.dim())
+        gradients = [parameter.grad for parameter in matrices_first if parameter.grad is not None]
         of_slices = torch.stack(torch._foreach_norm([of_member for gradient in gradients for of_member in gradient]))  # pyright: ignore[reportPrivateImportUsage]
         norm_S = torch.stack([torch.linalg.vector_norm(norms) for norms in of_slices.view(-1, len(self)).T.contiguous()])
         scale_S = (max_norm / (norm_S + 1e-6)).clamp(max=1.0)

@@ -26,7 +26,7 @@ def trained_alone(shape: ModelShape, seed: int, tokens_BL: torch.Tensor) -> Prox
     adam = optimizer(model.parameters())
     for batch in tokens_BL:
         model(batch[:, :-1].contiguous(), batch[:, 1:].contiguous()).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        torch.nn.utils.clip_grad_norm_(sorted(model.parameters(), key=lambda parameter: -parameter.dim()), CLIP)
         adam.step()
         adam.zero_grad()
     return model
