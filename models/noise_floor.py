@@ -40,6 +40,7 @@ class NoiseOfMetric(Frozen):
     p_value: float | None  # that mixtures which are all alike would differ so much
     separates: bool | None  # p_value below 1 - confidence; None where there is nothing to judge by
     needs: str | None  # what would separate them, in words; None where they are
+    order: tuple[str, ...] | None = None  # the mixtures by their means at that scale, best first; None where they are not separated
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,9 @@ def noise_of_metric(
         scale=last.name,
         num_seeds=seeds,
         seed_sd=noise,
-        **{name: (parts or {}).get(name) for name in ("initialization_sd", "data_sd", "checkpoint_sd")},
+        initialization_sd=(parts or {}).get("initialization_sd"),
+        data_sd=(parts or {}).get("data_sd"),
+        checkpoint_sd=(parts or {}).get("checkpoint_sd"),
         item_stderr=item_stderr,
         spread=spread,
         signal_to_noise=spread / (noise / seeds**0.5) if spread is not None and noise else None,

@@ -5,15 +5,14 @@ from collections.abc import Sequence
 import polars as pl
 
 from models.noise_floor import NoiseOfMetric, Scale, checkpoint_sd, noise_of_metric, paired_sd
-from tasks.evaluation_table import AVERAGE, FINAL
+from tasks.evaluation_table import AVERAGE, BITS_PER_BYTE, COUNTS, FINAL, PROBES
 from tasks.run_directory import RunResult
 
 LAST_CHECKPOINTS = 5  # of a run, whose noise around their trend is looked at
-COUNTS = ("truncated_items", "items")  # say how a metric came about, and are none
 
 
 def noise_of_metrics(evaluations: pl.DataFrame, runs: Sequence[RunResult], confidence: float) -> tuple[NoiseOfMetric, ...]:
-    """Of all metrics of which every value has one version, in the order of benchmarks and metrics.
+    """Of all metrics of which every value has one version, probes' left out, in the order of benchmarks and metrics.
 
     Args:
         evaluations: rows of `EVALUATION_SCHEMA`, of all mixtures and checkpoints.
@@ -27,7 +26,7 @@ def noise_of_metrics(evaluations: pl.DataFrame, runs: Sequence[RunResult], confi
         orient="row",
     )
     rows = (
-        evaluations.filter(~pl.col("metric").is_in(COUNTS))
+        evaluations.filter(~pl.col("metric").is_in(COUNTS), ~pl.col("benchmark").str.contains(PROBES))
         .select("run_key", "mixture", "run", "checkpoint", "tokens", "benchmark", "metric", "value", "stderr", "version")
         .join(facts, on=["run_key", "mixture", "run"])
     )
@@ -48,7 +47,7 @@ def of_metric(benchmark: str, metric: str, rows: pl.DataFrame, confidence: float
         return None
     last = values.filter(scale_name() == scales[-1].name)
     curves = rows.filter((scale_name() == scales[-1].name) & (pl.col("checkpoint") != AVERAGE) & pl.col("value").is_not_null())
-    return noise_of_metric(
+    noise = noise_of_metric(
         benchmark,
         metric,
         scales,
@@ -62,6 +61,13 @@ def of_metric(benchmark: str, metric: str, rows: pl.DataFrame, confidence: float
             ),
         },
     )
+    return noise.model_copy(update={"order": best_first(last, metric)}) if noise.separates else noise
+
+
+def best_first(values: pl.DataFrame, metric: str) -> tuple[str, ...]:
+    """Mixtures by their means over seeds; bits are better the fewer, all else the more."""
+    means = values.group_by("mixture").agg(pl.col("value").mean())
+    return tuple(means.sort("value", "mixture", descending=[BITS_PER_BYTE not in metric, False])["mixture"])
 
 
 def sd_between(values: pl.DataFrame, different: str, alike: str) -> float | None:

@@ -33,7 +33,9 @@ FINAL = "final"  # the model at the end of the run
 SNAPSHOT = "snapshot"  # an earlier one: `tokens` says how early
 AVERAGE = "average"  # the mean over the last ones, the final one among them (evaluation.average_checkpoints)
 HELDOUT = "heldout/"  # prefix of the benchmark of a held-out domain
+PROBES = r"^(contamination|membership|extraction|heldout-age)/|^toxicity"  # what the data did besides (tasks/probes)
 BITS_PER_BYTE = "bits_per_byte"
+COUNTS = ("truncated_items", "items")  # say how a metric came about, and are none
 
 
 def read_all(mixtures: Iterable[str]) -> pl.DataFrame:

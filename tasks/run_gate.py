@@ -11,6 +11,7 @@ from models.frozen import StudyError
 from models.ladder import Seeds
 from models.verdict import RefusedRun
 from tasks import layout
+from tasks.benchmarks.version import Outline, difference, read_outlines
 from tasks.evaluation_table import BITS_PER_BYTE, HELDOUT, read_decisive
 from tasks.run_directory import RunResult
 from tasks.study import Study
@@ -55,6 +56,7 @@ def through_gate(study: Study) -> Gate:
         for key, by_domain in _evaluations(mixture).items():
             evaluations.setdefault(key, {}).update(by_domain)
     weights = loss_weights(study, {domain for by_domain in evaluations.values() for domain in by_domain})
+    outlines = outlines_by_version(study)
     version_by_domain = {
         domain: common_version(one.version for by_domain in evaluations.values() for one in by_domain.get(domain, [])) for domain in weights
     }
@@ -67,7 +69,7 @@ def through_gate(study: Study) -> Gate:
             _unfinished(result)
             or _duplicate(result, first_with_key.setdefault(result.run_key, result))
             or _other_data(result, common_md5s)
-            or _not_comparable(result, by_domain, version_by_domain)
+            or _not_comparable(result, by_domain, version_by_domain, outlines)
         )
         if reason:
             refused.append(RefusedRun(run=result.run, mixture=result.mixture, reason=reason))
@@ -137,7 +139,9 @@ def _other_data(result: RunResult, common_md5s: dict[tuple[str, str], str | None
     return None
 
 
-def _not_comparable(result: RunResult, by_domain: dict[str, list[Evaluation]], version_by_domain: dict[str, str | None]) -> str | None:
+def _not_comparable(
+    result: RunResult, by_domain: dict[str, list[Evaluation]], version_by_domain: dict[str, str | None], outlines: dict[tuple[str, str], Outline]
+) -> str | None:
     """What keeps a run's loss from being computed, or from being compared with the others'."""
     for domain, version in version_by_domain.items():
         values = by_domain.get(domain, [])
@@ -150,8 +154,23 @@ def _not_comparable(result: RunResult, by_domain: dict[str, list[Evaluation]], v
         if version is None:
             return f"runs were evaluated by several versions of held-out {domain}, none by more than half of them: evaluate them again"
         if values[0].version != version:
-            return f"it was evaluated by version {values[0].version} of held-out {domain}, most runs by {version}: evaluate it again"
+            old, new = (outlines.get((domain, one)) for one in (version, values[0].version))
+            what = f" ({difference(old, new)})" if old and new else ""
+            return f"it was evaluated by version {values[0].version} of held-out {domain}, most runs by {version}{what}: evaluate it again"
     return None
+
+
+def outlines_by_version(study: Study) -> dict[tuple[str, str], Outline]:
+    """By held-out domain and version: what that is a version of, to say what changed."""
+    found: dict[tuple[str, str], Outline] = {}
+    for mixture in study.mixtures:
+        path = layout.EVALUATIONS / f"{mixture}.parquet"
+        outlines = read_outlines(path)
+        of_text = [row for row in read_decisive(path).to_pylist() if row["benchmark"].startswith(HELDOUT) and row["metric"] == BITS_PER_BYTE]
+        found |= {
+            (row["benchmark"].removeprefix(HELDOUT), row["version"]): outlines[row["benchmark"]] for row in of_text if row["benchmark"] in outlines
+        }
+    return found
 
 
 def _results(study: Study, mixture: str) -> tuple[list[RunResult], list[RefusedRun]]:

@@ -93,7 +93,7 @@ class Table:
         """The rows for which `where` holds, every number is finite and every label is there.
 
         Raises:
-            StudyError: when something asked for is not an expression over the table's columns, or no row is left.
+            StudyError: when something asked for is not an expression over the table's columns, no row is left, or they can't be compared.
         """
         dropped = list(self._refused)
         usable = np.ones(self.rows, bool)
@@ -122,7 +122,26 @@ class Table:
         if not usable.any():
             raise StudyError(f"No row of {self.source} can be used{_because(dropped)}.")
         rows_read = self.rows + sum(one.count for one in self._refused)
-        return Selected({name: column[usable] for name, column in columns.items()}, np.flatnonzero(usable) + 1, rows_read, tuple(dropped))
+        selected = Selected({name: column[usable] for name, column in columns.items()}, np.flatnonzero(usable) + 1, rows_read, tuple(dropped))
+        self._check_versions(selected)
+        return selected
+
+    def _check_versions(self, selected: Selected) -> None:
+        """Of a study's evaluations (tasks/evaluation_table.py): numbers of different versions are not compared.
+
+        Raises:
+            StudyError: when rows of one metric of one benchmark have several.
+        """
+        if not {"benchmark", "metric", "version"} <= set(self.names):
+            return
+        benchmark, metric, version = (self._labels(name)[0][selected.row_numbers - 1] for name in ("benchmark", "metric", "version"))
+        first: dict[tuple[str, str], str] = {}
+        for one, its_metric, its_version in zip(benchmark, metric, version, strict=True):
+            if (other := first.setdefault((one, its_metric), its_version)) != its_version:
+                raise StudyError(
+                    f"{self.source}: {its_metric} of {one} has versions {other} and {its_version}, which can't be compared: choose one, as in "
+                    f"--where \"version = '{other}'\", or evaluate all runs again."
+                )
 
     def read(self, texts: Collection[str] = ()) -> dict[str, Array]:
         """Every column, whole: float64 (NaN where empty) when all its entries are numbers, else, and for `texts`, str or None.

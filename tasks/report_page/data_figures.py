@@ -112,10 +112,10 @@ def bits_per_byte_by_domain(table: pl.DataFrame, series: Series) -> Markup:
 
 def benchmarks(table: pl.DataFrame, series: Series) -> Markup:
     """A panel per metric, a row per benchmark, a mark per mixture and seed with its standard error; a broken line where guessing would be. Metrics
-    that fewer than half of the benchmarks have are not drawn: their panels would be empty."""
+    that fewer than half of the benchmarks have, and others have more of, are not drawn: their panels would be empty."""
     names = table["benchmark"].unique(maintain_order=True).to_list()
     spread = table.group_by("metric", maintain_order=True).agg(pl.col("benchmark").n_unique())
-    metrics = spread.filter(2 * pl.col("benchmark") >= len(names))["metric"].to_list()
+    metrics = spread.filter(pl.col("benchmark") >= pl.min_horizontal(len(names) / 2, pl.col("benchmark").max()))["metric"].to_list()
     mixtures = [name for name in series.number if name in set(table["mixture"])]
     with drawing("benchmarks"):
         figure, panels = new_figure(WIDTH, 66 + len(names) * max(44, 13 * len(mixtures)), len(metrics), sharey=True)

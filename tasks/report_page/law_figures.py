@@ -103,6 +103,26 @@ def draw_runs(axes: Axes, runs: pl.DataFrame, series: Series) -> None:
         hint(mark, f"{run['mixture']} {run['run']}: {numbers.loss(run['loss'])} ({scale})")
 
 
+def checkpoints(table: pl.DataFrame, series: Series) -> Markup:
+    """A panel per held-out domain: bits per byte by tokens seen, a line per run in its mixture's colour, a mark per checkpoint."""
+    mixtures = [name for name in series.number if name in set(table["mixture"])]
+    domains = table["domain"].unique(maintain_order=True).to_list()
+    with drawing("checkpoints"):
+        figure, panels = new_figure(WIDTH, 230, len(domains))
+        for axes, domain in zip(panels, domains, strict=True):
+            for (mixture, run), curve in table.filter(domain=domain).group_by("mixture", "run", maintain_order=True):
+                look = {"color": series.color(str(mixture)), "marker": series.marker(str(mixture)), "markersize": 4, "linewidth": 1, "alpha": 0.8}
+                (line,) = axes.plot(curve["tokens"], curve["bits_per_byte"], **look)
+                hint(line, f"{mixture} {run}")
+            log_axis(axes)
+            axes.grid(axis="y")
+            axes.set_title(domain)
+        figure.supylabel("bits per byte", fontsize=11, color=MUTED)
+        figure.supxlabel("tokens seen", fontsize=11, color=MUTED)
+        legend_above(figure, mixtures, series)
+        return to_svg(figure, "Bits per byte on held-out text by tokens seen, a panel per domain")
+
+
 def training_curves(table: pl.DataFrame, series: Series) -> Markup:
     """A panel per size: training loss by tokens seen, a line per run in its mixture's colour."""
     mixtures = [name for name in series.number if name in set(table["mixture"])]

@@ -14,7 +14,7 @@ from tasks.documents import read_shards
 from tasks.report_page import data_figures, law_figures, numbers
 from tasks.report_page.evidence import Evidence
 from tasks.report_page.legible import legible
-from tasks.report_page.plot_tables import largest_runs
+from tasks.report_page.plot_tables import largest_runs, probes
 from tasks.report_page.samples import sample_corpus
 from tasks.report_page.svg import Series, css_variables
 from tasks.steps.funnel import FunnelRow
@@ -53,6 +53,7 @@ def render(evidence: Evidence, tables: dict[str, pl.DataFrame]) -> str:
         largest=largest_runs(evidence.runs),
         mixture_rows=tables["tokens_by_domain"].to_dicts(),
         losses={(row["mixture"], row["run"]): row["loss"] for row in tables["loss_by_compute"].to_dicts()},
+        probes=probes(evidence).partition_by("benchmark", "metric", as_dict=True, maintain_order=True),
         removals={recipe: removals(evidence, recipe) for recipe in evidence.study.recipes},
         pool=pool_composition(),
         samples={recipe: sample_corpus(recipe, evidence.study.seed) for recipe in evidence.study.recipes},
@@ -71,6 +72,7 @@ def figures(evidence: Evidence, tables: dict[str, pl.DataFrame], series: Series)
         "bits_per_byte_by_domain": lambda table: data_figures.bits_per_byte_by_domain(table, series),
         "tokens_by_domain": lambda table: data_figures.tokens_by_domain(table, series),
         "benchmarks": lambda table: data_figures.benchmarks(table, series),
+        "checkpoints": lambda table: law_figures.checkpoints(table, series),
     }
     return {name: draw(tables[name]) for name, draw in drawn.items() if tables[name].height}
 

@@ -13,7 +13,7 @@ from tasks.benchmarks.choice_metrics import (
     NORMALIZED_ACCURACY,
 )
 from tasks.benchmarks.items import NUM_CHOICES
-from tasks.evaluation_table import BITS_PER_BYTE, HELDOUT
+from tasks.evaluation_table import AVERAGE, BITS_PER_BYTE, COUNTS, HELDOUT, PROBES, SNAPSHOT
 from tasks.report_page.evidence import Evidence
 from tasks.run_directory import RunResult
 from tasks.steps.funnel import FunnelRow
@@ -34,6 +34,7 @@ def plot_tables(evidence: Evidence) -> dict[str, pl.DataFrame]:
         "funnel": funnel(evidence),
         "bits_per_byte_by_domain": bits_per_byte_by_domain(evidence),
         "benchmarks": benchmarks(evidence),
+        "checkpoints": checkpoints(evidence),
         "tokens_by_domain": tokens_by_domain(evidence),
     }
 
@@ -138,20 +139,49 @@ def benchmarks(evidence: Evidence) -> pl.DataFrame:
     is_own = pl.col("benchmark").str.contains(OWN_CHOICES)
     return (
         _evaluated_at_largest(evidence)
-        .filter(~pl.col("benchmark").str.starts_with(HELDOUT))
+        .filter(~pl.col("benchmark").str.starts_with(HELDOUT), ~pl.col("benchmark").str.contains(PROBES), ~pl.col("metric").is_in(COUNTS))
         .with_columns(chance=pl.when(is_own & pl.col("metric").is_in(HAVE_CHANCE)).then(1 / NUM_CHOICES))
         .select("mixture", "benchmark", "metric", "seed", "value", "stderr", "count", "chance")
         .sort("metric", "benchmark", maintain_order=True)
     )
 
 
+def checkpoints(evidence: Evidence) -> pl.DataFrame:
+    """One row is one held-out domain of one snapshot, or the final model, of one run of the largest scale; none without snapshots."""
+    heldout = (pl.col("metric") == BITS_PER_BYTE) & pl.col("benchmark").str.starts_with(HELDOUT) & (pl.col("checkpoint") != AVERAGE)
+    rows = evidence.checkpoints.filter(heldout, pl.col("value").is_not_null())
+    if SNAPSHOT not in rows["checkpoint"]:
+        rows = rows.clear()
+    return (
+        _of_largest(evidence, rows)
+        .with_columns(domain=pl.col("benchmark").str.strip_prefix(HELDOUT))
+        .select("mixture", "run", "domain", "tokens", bits_per_byte="value")
+        .sort("domain", "mixture", "run", "tokens", maintain_order=True)
+    )
+
+
+def probes(evidence: Evidence) -> pl.DataFrame:
+    """One row is one metric of one probe of one mixture at the largest scale: mean, least and most over seeds."""
+    value = pl.col("value")
+    return (
+        _evaluated_at_largest(evidence)
+        .filter(pl.col("benchmark").str.contains(PROBES))
+        .group_by("benchmark", "metric", "mixture", maintain_order=True)
+        .agg(value=value.mean(), low=value.min(), high=value.max(), seeds=pl.len())
+        .sort("benchmark", "metric", maintain_order=True)
+    )
+
+
 def _evaluated_at_largest(evidence: Evidence) -> pl.DataFrame:
     """Measured rows of the largest runs, in the order of mixtures and seeds."""
+    return _of_largest(evidence, evidence.evaluations.filter(pl.col("value").is_not_null()))
+
+
+def _of_largest(evidence: Evidence, evaluations: pl.DataFrame) -> pl.DataFrame:
     largest = pl.DataFrame(
         [(run.mixture, run.run) for run in largest_runs(evidence.runs)], schema={"mixture": pl.String, "run": pl.String}, orient="row"
     )
-    measured = evidence.evaluations.filter(pl.col("value").is_not_null())
-    return largest.join(measured, on=["mixture", "run"], maintain_order="left_right")
+    return largest.join(evaluations, on=["mixture", "run"], maintain_order="left_right")
 
 
 def tokens_by_domain(evidence: Evidence) -> pl.DataFrame:

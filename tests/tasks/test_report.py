@@ -134,7 +134,7 @@ def written_files() -> dict[Path, bytes]:
 
 def test_same_study_same_bytes(folder):
     first = written_files()
-    assert len(first) == 10
+    assert len(first) == 11
     report(report_study.study())
     assert written_files() == first
 

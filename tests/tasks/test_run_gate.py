@@ -5,6 +5,7 @@ import pytest
 
 from models.frozen import StudyError
 from tasks import layout
+from tasks.benchmarks.version import Outline, with_outlines
 from tasks.run_gate import Gate, through_gate
 from tests.tasks.fit_study import study, write_runs
 
@@ -89,6 +90,23 @@ def test_a_value_that_stands_twice_is_refused():
 def test_another_version_of_the_evaluation_is_refused():
     found = gate(change_evaluation=lambda row: [changed(OTHER, version="v2")(row)])
     assert the_refused(found) == "it was evaluated by version v2 of held-out code, most runs by v1: evaluate it again"
+
+
+def test_what_changed_between_the_versions_is_said():
+    """The evaluations of one mixture are of other items than those of the two others."""
+    three = study(mixtures=("raw", "clean", "quality"), sizes=("30k",), budgets=(1,))
+    write_runs(three, {**FACTORS, "quality": 0.9}, change_evaluation=lambda row: [{**row, "version": "v2"} if row["mixture"] == "raw" else row])
+    for mixture in three.mixtures:
+        path = layout.EVALUATIONS / f"{mixture}.parquet"
+        items = ("one", "two", "four") if mixture == "raw" else ("one", "two", "three")
+        outlines = {f"heldout/{domain}": Outline(harness="assay", settings={"context": 64}, items=items) for domain in ("code", "legal")}
+        table = pq.read_table(path)
+        pq.write_table(table.cast(with_outlines(table.schema, outlines)), path)
+    found = through_gate(three)
+    assert {refused.mixture for refused in found.refused} == {"raw"}
+    assert found.refused[0].reason == (
+        "it was evaluated by version v2 of held-out code, most runs by v1 (1 of 3 items are new, 1 of 3 are gone): evaluate it again"
+    )
 
 
 def test_without_a_common_version_all_are_refused():

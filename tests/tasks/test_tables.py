@@ -143,6 +143,14 @@ def test_files_that_are_no_tables(tmp_path, table):
         read(str(other))
 
 
+def test_evaluations_of_several_versions_are_not_compared(tmp_path):
+    rows = ("a,x,accuracy,0.3,v1", "b,x,accuracy,0.4,v2", "a,y,accuracy,0.5,v3")
+    source = written(tmp_path, *rows, header="recipe,benchmark,metric,value,version")
+    with pytest.raises(StudyError, match=r"runs.csv: accuracy of x has versions v1 and v2, which can't be compared: choose one, as in --where"):
+        select(source, {"value": "value"})
+    assert len(select(source, {"value": "value"}, where="version <> 'v2'").row_numbers) == 2
+
+
 def test_an_experiment_of_mlflow(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri := f"sqlite:///{tmp_path / 'mlflow.db'}")
     client = MlflowClient(uri)
