@@ -166,10 +166,9 @@ def outlines_by_version(study: Study) -> dict[tuple[str, str], Outline]:
     for mixture in study.mixtures:
         path = layout.EVALUATIONS / f"{mixture}.parquet"
         outlines = read_outlines(path)
-        of_text = [row for row in read_decisive(path).to_pylist() if row["benchmark"].startswith(HELDOUT) and row["metric"] == BITS_PER_BYTE]
-        found |= {
-            (row["benchmark"].removeprefix(HELDOUT), row["version"]): outlines[row["benchmark"]] for row in of_text if row["benchmark"] in outlines
-        }
+        for row in read_decisive(path).to_pylist():
+            if row["benchmark"] in outlines and row["benchmark"].startswith(HELDOUT) and row["metric"] == BITS_PER_BYTE:
+                found[row["benchmark"].removeprefix(HELDOUT), row["version"]] = outlines[row["benchmark"]]
     return found
 
 
