@@ -12,7 +12,7 @@ from models.noise_floor import NoiseOfMetric
 from models.verdict import Verdict
 from tasks import layout
 from tasks.atomic import read_json
-from tasks.evaluation_table import read_all, read_decisive
+from tasks.evaluation_table import AVERAGE, read_all, read_decisive
 from tasks.run_directory import RunResult
 from tasks.steps.funnel import FunnelRow, load_funnel_chain
 from tasks.study import Study, lineage
@@ -29,7 +29,7 @@ class Evidence:
     runs: list[RunResult]  # by mixture in the study's order, then size, budget, seed
     curves: pl.DataFrame  # mixture, run, step, tokens, train_loss
     evaluations: pl.DataFrame  # EVALUATION_SCHEMA, only benchmarks that have one version
-    checkpoints: pl.DataFrame  # the same of all models of a run, not only of the one that speaks for it
+    checkpoints: pl.DataFrame  # the same of every model of a run, averages left out
     mixed_versions: list[str]  # benchmarks that were left out because their versions differ
     fitted_runs: pl.DataFrame
     laws: Laws
@@ -49,7 +49,7 @@ def gather(study: Study) -> Evidence:
     """
     runs = [run for mixture in study.mixtures for run in _runs(mixture)]
     evaluations, mixed_versions = _comparable(pl.concat([_evaluations(mixture) for mixture in study.mixtures]))
-    checkpoints, _ = _comparable(read_all(study.mixtures))
+    checkpoints, _ = _comparable(read_all(study.mixtures).filter(pl.col("checkpoint") != AVERAGE))
     return Evidence(
         study=study,
         funnels_by_recipe={recipe: _funnels(study, recipe) for recipe in study.recipes},

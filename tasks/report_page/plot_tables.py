@@ -13,7 +13,7 @@ from tasks.benchmarks.choice_metrics import (
     NORMALIZED_ACCURACY,
 )
 from tasks.benchmarks.items import NUM_CHOICES
-from tasks.evaluation_table import AVERAGE, BITS_PER_BYTE, COUNTS, HELDOUT, PROBES, SNAPSHOT
+from tasks.evaluation_table import BITS_PER_BYTE, COUNTS, HELDOUT, PROBES, SNAPSHOT
 from tasks.report_page.evidence import Evidence
 from tasks.run_directory import RunResult
 from tasks.steps.funnel import FunnelRow
@@ -148,7 +148,7 @@ def benchmarks(evidence: Evidence) -> pl.DataFrame:
 
 def checkpoints(evidence: Evidence) -> pl.DataFrame:
     """One row is one held-out domain of one snapshot, or the final model, of one run of the largest scale; none without snapshots."""
-    heldout = (pl.col("metric") == BITS_PER_BYTE) & pl.col("benchmark").str.starts_with(HELDOUT) & (pl.col("checkpoint") != AVERAGE)
+    heldout = (pl.col("metric") == BITS_PER_BYTE) & pl.col("benchmark").str.starts_with(HELDOUT)
     rows = evidence.checkpoints.filter(heldout, pl.col("value").is_not_null())
     if SNAPSHOT not in rows["checkpoint"]:
         rows = rows.clear()

@@ -38,14 +38,14 @@ STUDY = {
 class Checkout:
     """A copy of this checkout with a small study in it, under git and DVC as a user has it."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, study: dict = STUDY):
         self.folder = folder
         listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=PROJECT, capture_output=True, text=True, check=True)
         for name in listed.stdout.splitlines():
             if not name.startswith("tests/") and name != "dvc.lock" and (PROJECT / name).exists():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(PROJECT / name, folder / name)
-        self.write(STUDY)
+        self.write(study)
         write_documents(folder / "inputs/code.jsonl", [path.read_text() for path in sorted((PROJECT / "tasks").rglob("*.py"))])
         write_documents(folder / "inputs/prose.jsonl", (PROJECT / "docs/design.md").read_text().split("\n\n") * 2)
         self("git", "init", "--quiet")
