@@ -1,0 +1,36 @@
+"""A study with products of all stages, and the record it is written to: MLflow's own SQLite, as `dvc repro` uses it with no server; then the same
+tests against a server on Postgres and S3."""
+
+import pytest
+
+from tasks import storage
+from tasks.study import Study
+from tests import local_postgres
+from tests.tasks.tracking import small_record
+from tests.tasks.tracking.mlflow_on_postgres import MlflowOnPostgres
+
+
+@pytest.fixture(scope="session")
+def mlflow_on_postgres(_running_store, tmp_path_factory):
+    if (binaries := local_postgres.binaries()) is None:
+        pytest.skip("there is no Postgres on this machine (Debian: apt-get install postgresql)")
+    postgres = local_postgres.LocalPostgres(binaries)
+    try:
+        server = MlflowOnPostgres(postgres, _running_store, tmp_path_factory.mktemp("mlflow"))
+        try:
+            yield server
+        finally:
+            server.close()
+    finally:
+        postgres.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def study(request, study_folder, default_study, monkeypatch) -> Study:
+    """The study in the current directory, which is a checkout of its own. Every test has an experiment of its own."""
+    if request.param == "postgres":
+        request.getfixturevalue("store")
+        storage.ensure_bucket("s3://record")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue("mlflow_on_postgres").url)
+    small_record.write_products()
+    return default_study.model_copy(update={"name": study_folder.name})
