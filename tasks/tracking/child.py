@@ -14,6 +14,7 @@ from tasks.tracking.store import log_metrics
 
 KIND = "assay.kind"  # "study" or "run"
 RUN_KEY = "assay.run_key"
+TOKENS_MD5 = "data.tokens.md5"
 STATUS = "assay.status"  # how the training ended; on a run whose result is recorded whole
 RESULT_MD5 = "assay.result_md5"
 EVALUATION_MD5 = "assay.evaluation_md5"  # of the rows that are recorded; followed by BEGUN as long as not all of them are

@@ -18,8 +18,8 @@ from tasks.lineage import git_commit, git_diff, locked_md5s
 from tasks.run_directory import RunResult
 from tasks.study import Study
 from tasks.tokenize_corpus import MANIFEST, load_manifest
-from tasks.tracking.child import KIND, PARENT, RESULT_MD5, RUN_KEY, ChildRun, md5_of
-from tasks.tracking.executions import Ending, Executions
+from tasks.tracking.child import KIND, PARENT, RESULT_MD5, RUN_KEY, TOKENS_MD5, ChildRun, md5_of
+from tasks.tracking.executions import FLOW_RUN_ID, Ending, Executions
 from tasks.tracking.store import experiment_of, lock_path, refusals_in_words, search_all, tracking_uri
 
 Identity = tuple[str, str, str]  # run key, MLflow's run name, recipe: two mixtures, or two names of one, may train the same run
@@ -52,7 +52,7 @@ class Record:
     @cached_property
     def _provenance(self) -> dict[str, str]:
         """Where a run comes from, as tags. A clean checkout has no `git.dirty`."""
-        tags = {"git.commit": git_commit(), "git.dirty": "true" if git_diff() else None, "prefect.flow_run_id": self.flow_run_id}
+        tags = {"git.commit": git_commit(), "git.dirty": "true" if git_diff() else None, FLOW_RUN_ID: self.flow_run_id}
         return {name: value for name, value in tags.items() if value}
 
     def follow(self, run_key: str, name: str, mixture: str, recipe: str, rows: list[dict[str, Any]]) -> ChildRun:
@@ -84,6 +84,8 @@ class Record:
 
     def _go_on_with(self, child: ChildRun, rows: list[dict[str, Any]]) -> None:
         child.open_in(self.parent_run_id, self._provenance)
+        if TOKENS_MD5 not in child.tags:
+            self._name_tokens(child)
         child.log_curve(rows)
 
     def _complete(self, child: ChildRun, result: RunResult, rows: list[dict[str, Any]]) -> ChildRun:
@@ -117,17 +119,15 @@ class Record:
         if first.info.run_id != made.info.run_id:
             self.client.delete_run(made.info.run_id)
             return ChildRun(self.client, first)
-        child = ChildRun(self.client, made)
-        self._name_tokens(child, recipe)
-        return child
+        return ChildRun(self.client, made)
 
-    def _name_tokens(self, child: ChildRun, recipe: str) -> None:
+    def _name_tokens(self, child: ChildRun) -> None:
         """Names the data version: the tokens of the recipe, by the md5 that `dvc.lock` holds."""
-        path = str(layout.TOKENS / recipe)
+        path = str(layout.TOKENS / child.tags["recipe"])
         if md5 := locked_md5s().get(path):
             dataset = MetaDataset(LocalArtifactDatasetSource(path), name=path, digest=md5.removesuffix(".dir"))
             self.client.log_inputs(child.run_id, [DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])])
-            child.tag("data.tokens.md5", md5)
+            child.tag(TOKENS_MD5, md5)
 
     def close(self, status: Ending) -> None:
         """Ends what this process has open: its proxy runs and, unless it is another process', the execution. When MLflow does not answer, the next
@@ -137,7 +137,7 @@ class Record:
                 for child in self.children.values():
                     if child.is_open_here:
                         child.close(status)
-                if self._executions.are_closed_by_us(self.parent_run_id):
+                if self._executions.is_closed_by_us:
                     self._executions.close(self.parent_run_id, status)
         except StudyError as error:
             log.warning("%s The next execution closes what is open.", error)

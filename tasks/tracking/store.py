@@ -8,6 +8,7 @@ from pathlib import Path
 
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its default waits for minutes on a server that is down
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines for every run
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
@@ -26,7 +27,7 @@ RUNS_PER_PAGE = 1000
 
 
 def tracking_uri() -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{layout.MLFLOW / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{layout.MLFLOW.resolve() / 'mlflow.db'}"
 
 
 def lock_path() -> Path:
