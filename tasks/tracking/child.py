@@ -75,7 +75,8 @@ class ChildRun:
         self.status, self.is_open_here = status, False
 
     def close_after(self, result: RunResult) -> None:
-        self.close("FINISHED" if result.status == "completed" else "FAILED")
+        if self.status != (status := "FINISHED" if result.status == "completed" else "FAILED"):
+            self.close(status)
 
     def log_curve(self, rows: list[dict[str, Any]]) -> None:
         """Logs the rows of metrics.jsonl, by tokens seen."""

@@ -69,8 +69,7 @@ class Record:
         with refusals_in_words(self.uri):
             child = self._child(identity_of(result), result.mixture)
             if child.tags.get(RESULT_MD5) == md5_of(result.model_dump(mode="json")):
-                if child.status == "RUNNING":  # a process was killed just before it closed it
-                    child.close_after(result)
+                child.close_after(result)  # unless it is: a process may have been killed just before
                 return child
             return self.record_anew(child, result, rows) if child.is_complete else self._complete(child, result, rows)
 

@@ -9,24 +9,15 @@ from mlflow import MlflowClient
 
 from tasks import layout, storage
 from tasks.study import Study
-from tests import local_postgres
 from tests.tasks.tracking import small_record
 from tests.tasks.tracking.mlflow_on_postgres import MlflowOnPostgres
 
 
 @pytest.fixture(scope="session")
-def mlflow_on_postgres(_running_store, tmp_path_factory):
-    if (binaries := local_postgres.binaries()) is None:
-        pytest.skip("there is no Postgres on this machine (Debian: apt-get install postgresql)")
-    postgres = local_postgres.LocalPostgres(binaries)
-    try:
-        server = MlflowOnPostgres(postgres, _running_store, tmp_path_factory.mktemp("mlflow"))
-        try:
-            yield server
-        finally:
-            server.close()
-    finally:
-        postgres.close()
+def mlflow_on_postgres(postgres, _running_store, tmp_path_factory):
+    server = MlflowOnPostgres(postgres, _running_store, tmp_path_factory.mktemp("mlflow"))
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")
