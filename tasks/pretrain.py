@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from models.frozen import StudyError, nearest
+from models.hardware import Hardware
 from models.ladder import LadderRun, num_params, num_params_non_embedding
 from models.token_stream import TokenStream, natural_weights
-from models.training_plan import Hardware, TrainingPlan
+from models.training_plan import TrainingPlan
 from tasks import layout
 from tasks.atomic import replace_directory, write_json
 from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult, RunSpec, code_md5

@@ -10,6 +10,7 @@ from models.verdict import MixtureVerdict, Verdict
 from tasks import layout
 from tasks.atomic import read_json
 from tasks.lineage import locked_md5s
+from tasks.plan import StudyPlan, plan_study
 from tasks.study import Study
 from tasks.tracking.record import Record
 from tasks.tracking.store import log_metrics, refusals_in_words
@@ -24,7 +25,8 @@ def record_verdict(study: Study) -> None:
     client, run_id = record.client, record.parent_run_id
     with refusals_in_words(record.uri):
         known, now = client.get_run(run_id).data.metrics, int(time.time() * 1000)
-        new = {name: value for name, value in metrics_of(verdict).items() if value is not None and known.get(name) != value}
+        found = metrics_of(verdict) | planned_and_actual(plan_study(study))
+        new = {name: value for name, value in found.items() if value is not None and known.get(name) != value}
         log_metrics(client, run_id, [Metric(name, value, now, 0) for name, value in new.items()])
         client.set_tag(run_id, "mlflow.note.content", verdict.sentence)  # its description in the UI
         client.set_tag(run_id, "assay.winner", verdict.winner or "cannot tell")
@@ -47,6 +49,14 @@ def metrics_of(verdict: Verdict) -> dict[str, float | None]:
         metrics["back_test/coverage"] = verdict.back_test.coverage
         metrics["back_test/mean_absolute_error"] = verdict.back_test.mean_absolute_error
     return metrics
+
+
+def planned_and_actual(plan: StudyPlan) -> dict[str, float | None]:
+    """What the training was to take, and what it took: with time and price, which no output of DVC holds (they differ between machines)."""
+    planned = {"tokens": plan.tokens, "train_flops": plan.train_flops, "train_seconds": plan.seconds, "price": plan.price}
+    done = plan.trained
+    actual = {"tokens": done.tokens, "train_flops": done.train_flops, "train_seconds": done.seconds, "price": plan.trained_price}
+    return {f"planned/{name}": value for name, value in planned.items()} | {f"actual/{name}": value for name, value in actual.items() if done.runs}
 
 
 def table_of(verdict: Verdict) -> dict[str, list[Any]]:

@@ -8,8 +8,14 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 
 from models.frozen import StudyError
-from tasks.atomic import read_json
+from models.ladder import Ladder
+from tasks import layout
+from tasks.atomic import read_json, write_json
+from tasks.pretrain import planned_runs
+from tasks.run_directory import RunOutcome
+from tasks.tokenize_corpus import load_tokens
 from tasks.tracking import Record, record_evaluation, record_verdict, tracking_uri
+from tests.tasks.token_shards import write_token_shards
 from tests.tasks.tracking import small_record
 from tests.tasks.tracking.small_record import CURVE, RESULT, ROWS, client, history, record_all, runs
 
@@ -55,8 +61,30 @@ def test_the_parent_shows_the_verdict_as_mlflow_shows_tables(study):
     assert shown["type"] == "table"
     table = client()._read_from_file(download_artifacts(run_id=parent.info.run_id, artifact_path=shown["path"], tracking_uri=tracking_uri()))
     assert table["mixture"].tolist() == ["raw-natural", "clean-natural"]
-    assert table["predicted_loss"][0] == 1.5 and table["refused"][1] == "too few runs"
+    assert table["predicted_loss"].tolist()[0] == 1.5 and table["refused"].tolist() == [None, "too few runs"]
     assert parent.data.metrics["predicted_loss/raw-natural"] == 1.5
+
+
+def test_the_parent_has_the_plan_and_beside_it_what_was_trained(study):
+    write_token_shards(layout.TOKENS / "raw", dict.fromkeys(sorted(study.declared_domains), 500), vocab_size=256)
+    study = study.model_copy(
+        update={
+            "mixtures": {"raw-natural": study.mixtures["raw-natural"]},
+            "ladder": Ladder(sizes=("10k",), tokens_per_parameter=(1,), seeds=(1, 2)),
+            "hardware": study.hardware.model_copy(update={"price_per_gpu_hour": 1.8}),
+        }
+    )
+    layout.PARAMS.write_text(json.dumps(study.model_dump(mode="json", by_alias=True)))
+    run, _ = planned_runs(study, "raw-natural", load_tokens(layout.TOKENS / "raw"))
+    run.directory.write_spec(run.spec)
+    write_json(run.directory.timing_file, {"wall_seconds": 1000.0, "tokens_per_second": run.plan.tokens_seen / 1000, "ranks": 2})
+    write_json(run.directory.result_file, RunOutcome(status="completed", steps=run.plan.steps, final_train_loss=5.0).model_dump())
+    record_verdict(study)
+    (parent,) = runs(study, "study")
+    found = parent.data.metrics
+    assert found["planned/tokens"] == 2 * found["actual/tokens"] == 2 * run.plan.tokens_seen
+    assert (found["planned/train_seconds"], found["actual/train_seconds"]) == (pytest.approx(2000.0), 1000.0)
+    assert (found["planned/price"], found["actual/price"]) == (pytest.approx(2.0), pytest.approx(1.0))
 
 
 def test_what_is_recorded_twice_is_there_once(study):
