@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tasks.plan import EpochsPlan, RungPlan, StudyPlan
+from tasks.study_plan import EpochsPlan, RungPlan, StudyPlan
 
 PLAIN_WIDTH = 200  # characters of a line that no terminal limits
 UNKNOWN = "-"

@@ -1,128 +1,20 @@
-"""What a study trains, before it does: runs, tokens, FLOPs, epochs by domain, time and price; and beside it what it has trained."""
+"""Plans a study from its parameters, from the tokens that are counted, and from what this machine has trained."""
 
 from collections import defaultdict
 
-from pydantic import computed_field
-
 from models import training_plan
-from models.frozen import Frozen, StudyError
+from models.frozen import StudyError
 from models.ladder import LadderRun, num_params, num_params_non_embedding
 from models.training_plan import TrainingPlan
 from tasks import layout
 from tasks.atomic import read_json
 from tasks.pretrain import PlannedRun, hosts, planned_runs
 from tasks.study import Study, lineage, load_study
+from tasks.study_plan import EpochsPlan, RungPlan, StudyPlan, Trained, total
 from tasks.throughput import Setting, Throughput, known_throughputs, measure, setting_of, with_estimates
 from tasks.tokenize_corpus import MANIFEST, load_manifest, load_tokens
 
 DATA_FIELDS = ("seed", "sources", "local_sources", "heldout", "tokenizer")  # of a study, that decide its tokens beside the recipe
-SECONDS_PER_HOUR = 3600
-
-
-class Trained(Frozen):
-    """What was trained of the runs that a rung plans, as far as this folder has it."""
-
-    runs: int = 0
-    diverged: int = 0  # of these runs
-    tokens: int = 0
-    train_flops: float = 0
-    seconds: float | None = None  # of all of them, one after the other; None when another machine trained one
-
-
-class RungPlan(Frozen):
-    """All runs of one size and budget: every mixture with every seed."""
-
-    size: str
-    num_params: int
-    num_params_non_embedding: int
-    tokens: int  # per run, in whole batches
-    steps: int  # per run
-    batch_tokens: int
-    peak_learning_rate: float
-    runs: int
-    train_flops: int  # of all these runs
-    throughput: Throughput | None
-    trained: Trained
-
-    @computed_field
-    @property
-    def seconds(self) -> float | None:
-        """Of all these runs, one after the other, on this machine."""
-        return self.runs * self.tokens / self.throughput.tokens_per_second if self.throughput else None
-
-
-class EpochsPlan(Frozen):
-    """How often a mixture's longest run reads a domain, and how often the target would."""
-
-    mixture: str
-    domain: str
-    weight: float
-    unique_tokens: int
-    epochs: float
-    trained_epochs: float | None  # None until that run is finished
-    target_epochs: float
-
-
-class StudyPlan(Frozen):
-    """All runs of a study. Before `tokens_are_counted`, `vocab_size` is what params.yaml asks for; epochs are of the recipes that are tokenized."""
-
-    vocab_size: int
-    tokens_are_counted: bool
-    rungs: tuple[RungPlan, ...]
-    epochs: tuple[EpochsPlan, ...]
-    gpus: int  # ranks of all hosts
-    price_per_gpu_hour: float | None
-
-    @computed_field
-    @property
-    def runs(self) -> int:
-        return sum(rung.runs for rung in self.rungs)
-
-    @computed_field
-    @property
-    def tokens(self) -> int:
-        return sum(rung.runs * rung.tokens for rung in self.rungs)
-
-    @computed_field
-    @property
-    def train_flops(self) -> int:
-        return sum(rung.train_flops for rung in self.rungs)
-
-    @computed_field
-    @property
-    def seconds(self) -> float | None:
-        return _total([rung.seconds for rung in self.rungs])
-
-    @computed_field
-    @property
-    def trained(self) -> Trained:
-        its = [rung.trained for rung in self.rungs]
-        return Trained(
-            runs=sum(one.runs for one in its),
-            diverged=sum(one.diverged for one in its),
-            tokens=sum(one.tokens for one in its),
-            train_flops=sum(one.train_flops for one in its),
-            seconds=_total([one.seconds for one in its if one.runs]),
-        )
-
-    @computed_field
-    @property
-    def price(self) -> float | None:
-        """Of the planned training, where `hardware.price_per_gpu_hour` is given."""
-        return self._price_of(self.seconds)
-
-    @computed_field
-    @property
-    def trained_price(self) -> float | None:
-        return self._price_of(self.trained.seconds)
-
-    def _price_of(self, seconds: float | None) -> float | None:
-        return None if self.price_per_gpu_hour is None or seconds is None else seconds / SECONDS_PER_HOUR * self.gpus * self.price_per_gpu_hour
-
-
-def _total(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known and len(known) == len(values) else None
 
 
 def plan_study(study: Study, measure_speed: bool = False) -> StudyPlan:
@@ -214,7 +106,7 @@ def _trained_of(runs: list[PlannedRun]) -> Trained:
         diverged=sum(outcome.status == "diverged" for outcome in outcomes),
         tokens=sum(outcome.steps * run.plan.batch_tokens for run, outcome in zip(runs, outcomes, strict=True)),
         train_flops=sum(run.plan.train_flops * outcome.steps / run.plan.steps for run, outcome in zip(runs, outcomes, strict=True)),
-        seconds=_total([read_json(path)["wall_seconds"] if path.exists() else None for path in timings]),
+        seconds=total([read_json(path)["wall_seconds"] if path.exists() else None for path in timings]),
     )
 
 

@@ -10,8 +10,9 @@ from models.verdict import MixtureVerdict, Verdict
 from tasks import layout
 from tasks.atomic import read_json
 from tasks.lineage import locked_md5s
-from tasks.plan import StudyPlan, plan_study
+from tasks.plan import plan_study
 from tasks.study import Study
+from tasks.study_plan import StudyPlan
 from tasks.tracking.record import Record
 from tasks.tracking.store import log_metrics, refusals_in_words
 
