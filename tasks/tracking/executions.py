@@ -56,23 +56,21 @@ class Executions:
         if of_a_flow and is_locked(flow_lock(run_id)):
             return True
         children = self._open_children(run_id)
-        dead = [run_key for run_key in children if of_a_flow or not is_locked(RunDirectory(run_key).lock())]
+        dead = [child for child in children if of_a_flow or not is_locked(RunDirectory(child.data.tags[RUN_KEY]).lock())]
         if not of_a_flow and (len(dead) < len(children) or (joinable and not dead)):
-            for run_key in dead:
-                self.client.set_terminated(children[run_key], "KILLED")
+            for child in dead:
+                self.client.set_terminated(child.info.run_id, "KILLED")
             return True
         self.close(run_id, "KILLED" if of_a_flow or dead else "FINISHED")
         return False
 
-    def _open_children(self, run_id: str) -> dict[str, str]:
-        """Ids of an execution's proxy runs that are open, by run key."""
-        found = search_all(self.client, self.experiment_id, f"tags.`{PARENT}` = '{run_id}' AND attributes.status = 'RUNNING'")
-        return {child.data.tags[RUN_KEY]: child.info.run_id for child in found}
+    def _open_children(self, run_id: str) -> list[Run]:
+        return search_all(self.client, self.experiment_id, f"tags.`{PARENT}` = '{run_id}' AND attributes.status = 'RUNNING'")
 
     def close(self, run_id: str, status: Ending) -> None:
         """Ends it. What is still open of its proxy runs was killed; one that is resumed later is opened again."""
-        for child in self._open_children(run_id).values():
-            self.client.set_terminated(child, "KILLED")
+        for child in self._open_children(run_id):
+            self.client.set_terminated(child.info.run_id, "KILLED")
         self.client.set_terminated(run_id, status)
         Path(flow_lock(run_id).lock_file).unlink(missing_ok=True)
         if self._lock:

@@ -102,7 +102,7 @@ class Record:
             found = search_all(self.client, self.experiment_id, f"tags.mixture = '{mixture}' AND tags.`{KIND}` = 'run'")
             for run in sorted(found, key=lambda run: (run.info.start_time, run.info.run_id), reverse=True):  # the oldest counts
                 tags = run.data.tags
-                self.children[tags[RUN_KEY], str(run.info.run_name), tags["recipe"]] = ChildRun(self.client, run)
+                self.children[tags[RUN_KEY], str(run.info.run_name), tags.get("recipe", "")] = ChildRun(self.client, run)
             self._mixtures_found.add(mixture)
         if identity not in self.children:
             self.children[identity] = self._make(identity, mixture)

@@ -97,9 +97,9 @@ def write_run(result: RunResult, curve: list[dict[str, Any]]) -> None:
     (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in curve))
 
 
-def write_evaluation(rows: list[dict[str, Any]]) -> None:
+def write_evaluation(rows: list[dict[str, Any]], mixture: str = "raw-natural") -> None:
     layout.EVALUATIONS.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=EVALUATION_SCHEMA), layout.EVALUATIONS / "raw-natural.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, schema=EVALUATION_SCHEMA), layout.EVALUATIONS / f"{mixture}.parquet")
 
 
 def record_all(study: Study) -> None:
