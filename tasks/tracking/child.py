@@ -57,17 +57,16 @@ class ChildRun:
             self._tokens[metric] = {point.step for point in history}
         return self._tokens[metric]
 
-    def tag(self, name: str, value: str) -> None:
-        self.client.set_tag(self.run_id, name, value)
-        self.tags[name] = value
+    def tag(self, tags: dict[str, str]) -> None:
+        self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+        self.tags |= tags
 
     def open_in(self, parent_run_id: str, provenance: dict[str, str]) -> None:
         """Goes on with the run, in another execution when the one that began it is over."""
         if self.status != "RUNNING" or self.tags.get(PARENT) != parent_run_id:
             self.client.update_run(self.run_id, status="RUNNING")
-            self.status, tags = "RUNNING", provenance | {PARENT: parent_run_id}
-            self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
-            self.tags |= tags
+            self.status = "RUNNING"
+            self.tag(provenance | {PARENT: parent_run_id})
         self.is_open_here = True
 
     def close(self, status: str) -> None:
@@ -92,16 +91,15 @@ class ChildRun:
         self.client.log_batch(self.run_id, params=[Param(name, str(value)) for name, value in params.items()])
         self.log(Point(name, result.tokens_seen, value) for name, value in facts.items())
         self.client.log_dict(self.run_id, result.model_dump(mode="json"), "result.json")
-        self.tag(STATUS, result.status)
-        self.tag(RESULT_MD5, md5_of(result.model_dump(mode="json")))
+        self.tag({STATUS: result.status, RESULT_MD5: md5_of(result.model_dump(mode="json"))})
         self.close_after(result)
 
     def log_evaluation(self, points: Iterable[Point], rows: list[dict[str, Any]], md5: str) -> None:
         """Logs values by tokens seen; the rows with their errors and versions are a file."""
-        self.tag(EVALUATION_MD5, md5 + BEGUN)
+        self.tag({EVALUATION_MD5: md5 + BEGUN})
         self.log(points)
         self.client.log_dict(self.run_id, {"rows": rows}, "evaluation.json")
-        self.tag(EVALUATION_MD5, md5)
+        self.tag({EVALUATION_MD5: md5})
 
 
 def md5_of(value: Any) -> str:

@@ -126,7 +126,7 @@ class Record:
         if md5 := locked_md5s().get(path):
             dataset = MetaDataset(LocalArtifactDatasetSource(path), name=path, digest=md5.removesuffix(".dir"))
             self.client.log_inputs(child.run_id, [DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])])
-            child.tag(TOKENS_MD5, md5)
+            child.tag({TOKENS_MD5: md5})
 
     def close(self, status: Ending) -> None:
         """Ends what this process has open: its proxy runs and, unless it is another process', the execution. When MLflow does not answer, the next

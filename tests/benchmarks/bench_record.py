@@ -89,7 +89,7 @@ def evaluation(mixture: str, run: str, run_key: str, value: float) -> list[dict[
         "tokens": 1000 * ROWS,
         "checkpoint": "final",
     }
-    of_text = [empty | {"benchmark": f"heldout/{domain}", "metric": "bits_per_byte", "value": value} for domain in DOMAINS]
+    of_text: list[dict[str, object]] = [empty | {"benchmark": f"heldout/{domain}", "metric": "bits_per_byte", "value": value} for domain in DOMAINS]
     return of_text + [empty | {"benchmark": name, "metric": f"metric-{m}", "value": value} for name in BENCHMARKS for m in range(METRICS)]
 
 
