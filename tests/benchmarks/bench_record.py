@@ -66,10 +66,8 @@ def weights(number: int) -> dict[str, float]:
 
 def record_training(study: Study, mixture: str, number: int) -> None:
     """As the stage pretrain does, and as evaluate finds it."""
-    rows, curve = (
-        [],
-        [{"step": s, "tokens": 1000 * s, "train_loss": 7 - s / 50, "gradient_norm": 1.0, "learning_rate": 0.01} for s in range(1, ROWS + 1)],
-    )
+    curve = [{"step": s, "tokens": 1000 * s, "train_loss": 7 - s / 50, "gradient_norm": 1.0, "learning_rate": 0.01} for s in range(1, ROWS + 1)]
+    rows: list[dict[str, object]] = []
     with Record(study) as record:
         for seed in range(RUNS_PER_MIXTURE):
             changes = {"mixture": mixture, "run": f"30k-1x-seed{seed}", "run_key": f"{number}-{seed}", "seed": seed, "tokens_seen": 1000 * ROWS}
@@ -82,13 +80,8 @@ def record_training(study: Study, mixture: str, number: int) -> None:
 
 
 def evaluation(mixture: str, run: str, run_key: str, value: float) -> list[dict[str, object]]:
-    empty = dict.fromkeys(EVALUATION_SCHEMA.names) | {
-        "run": run,
-        "run_key": run_key,
-        "mixture": mixture,
-        "tokens": 1000 * ROWS,
-        "checkpoint": "final",
-    }
+    its = {"run": run, "run_key": run_key, "mixture": mixture, "tokens": 1000 * ROWS, "checkpoint": "final"}
+    empty = dict.fromkeys(EVALUATION_SCHEMA.names) | its
     of_text: list[dict[str, object]] = [empty | {"benchmark": f"heldout/{domain}", "metric": "bits_per_byte", "value": value} for domain in DOMAINS]
     return of_text + [empty | {"benchmark": name, "metric": f"metric-{m}", "value": value} for name in BENCHMARKS for m in range(METRICS)]
 
