@@ -13,8 +13,11 @@ from prefect.client.schemas.actions import ArtifactUpdate
 
 from flows.environment import mlflow_url, report_url
 from flows.execution import Progress
+from flows.plan import planned_and_done
 from models.verdict import Verdict
 from tasks.layout import FIT, REPORT
+from tasks.plan import plan_study
+from tasks.study import load_study
 
 
 class StageTable:
@@ -48,14 +51,25 @@ def row(address: str, its: Progress) -> dict[str, object]:
 
 
 def publish_verdict() -> None:
-    """The verdict in words, with links to the report and to the record of runs; nothing as long as there is no verdict."""
+    """The verdict in words, with links to the report and to the record of runs, and what the training took beside its plan; nothing as long as there
+    is no verdict."""
     path = FIT / "verdict.json"
     if not path.exists():
         return
     verdict = Verdict.model_validate_json(path.read_text(encoding="utf-8"))
+    _publish_plan()
     report = f"- [Report]({report_url()}): plots, tables, samples\n" if (REPORT / "index.html").exists() else ""
     create_markdown_artifact(
         f"## Verdict\n\n{verdict.sentence}\n\n{report}- [Runs in MLflow]({mlflow_url()}): params, curves, evaluations\n",
         key="verdict",
         description="Which data wins, how sure that is, and where to read on",
+    )
+
+
+def _publish_plan() -> None:
+    rows = planned_and_done(plan_study(load_study()))
+    create_table_artifact(
+        [dict(zip(("training", "planned", "done"), row, strict=True)) for row in rows],
+        key="plan",
+        description="What the study's training was to take, and what it took",
     )

@@ -26,11 +26,17 @@ def assay() -> None:
 
 
 @app.command()
-def plan(params: Params = layout.PARAMS) -> None:
-    """Show what would be trained: runs, tokens, FLOPs, epochs."""
-    from flows.plan import plan_study, print_plan
+def plan(
+    params: Params = layout.PARAMS,
+    measure: Annotated[bool, typer.Option(help="train some steps of each size of whose speed here nothing is known")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")] = False,
+) -> None:
+    """Show what would be trained: runs, tokens, FLOPs, epochs, time and price; and what of it is done."""
+    from flows.plan import print_plan
+    from tasks.plan import plan_study
 
-    print_plan(plan_study(load_study(params)))
+    planned = plan_study(load_study(params), measure_speed=measure)
+    print(planned.model_dump_json()) if as_json else print_plan(planned)
 
 
 @app.command()

@@ -16,7 +16,7 @@ ROWS_PER_RUN = 50
 
 
 class TrainingConfig(Frozen):
-    """How every run of the study is trained. Part of a run's identity (hardware is not: `Hardware`)."""
+    """How every run of the study is trained. Part of a run's identity (hardware is not: models/hardware.py)."""
 
     sequence_length: PositiveInt = Field(default=256, description="tokens")
     batch_tokens: PositiveInt | Literal["step-law"] = Field(default="step-law", description="tokens per optimizer step, all ranks together")
@@ -42,17 +42,6 @@ class TrainingConfig(Frozen):
         if self.schedule == "wsd" and self.warmup_share + self.decay_share > 1:
             raise ValueError(f"warmup_share {self.warmup_share:g} and decay_share {self.decay_share:g} are more than the whole run")
         return self
-
-
-class Hardware(Frozen):
-    """Where a study is trained. No part of any identity: the same run on other hardware is the same run."""
-
-    ranks: PositiveInt = Field(default=2, description="processes per host: one per GPU, or CPU ranks over gloo; a divisor of every batch's sequences")
-    hostfile: str | None = Field(default=None, description="DeepSpeed host file, for several machines")
-    zero_stage: Literal[0, 1, 2, 3] = 0
-    micro_batch_sequences: PositiveInt = Field(default=16, description="sequences per rank and forward pass, at most")
-    checkpoint_every_seconds: PositiveFloat = 60
-    workers: PositiveInt | None = Field(default=None, description="processes for data work; all cores when absent")
 
 
 class TrainingPlan(Frozen):

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from models.frozen import StudyError, nearest
+from models.hardware import Hardware
 from models.ladder import LadderRun, num_params, num_params_non_embedding
 from models.token_stream import TokenStream, natural_weights
-from models.training_plan import Hardware, TrainingPlan
+from models.training_plan import TrainingPlan
 from tasks import layout
 from tasks.atomic import replace_directory, write_json
 from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult, RunSpec, code_md5
@@ -297,7 +298,8 @@ def publish(run: PlannedRun, result: RunResult, directory: Path) -> None:
 def pretrain_and_record(study: Study, mixture: str) -> None:
     from tasks.tracking import Record
 
-    pretrain(study, mixture, Record(study))
+    with Record(study) as record:
+        pretrain(study, mixture, record)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ import numpy as np
 from filelock import FileLock
 
 from models.frozen import Frozen
+from models.hardware import Hardware
 from models.ladder import ModelShape
 from models.token_stream import TokenStream
-from models.training_plan import Hardware, TrainingConfig, TrainingPlan, plan
+from models.training_plan import TrainingConfig, TrainingPlan, plan
 from tasks import layout
 from tasks.atomic import read_json, write_json
 

@@ -8,8 +8,9 @@ import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from models.frozen import Frozen, Name, StudyError, nearest
+from models.hardware import Hardware
 from models.ladder import PRESETS, Ladder
-from models.training_plan import Hardware, TrainingConfig
+from models.training_plan import TrainingConfig
 from tasks import layout
 from tasks.benchmarks.config import EvaluationConfig
 from tasks.sources.config import LocalSource, Source

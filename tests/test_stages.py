@@ -8,7 +8,17 @@ from tests.conftest import PROJECT
 
 STAGES = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
 # How a stage is started, told of and written, not what it computes. `tasks.study` is here because params.yaml is a dependency of its own.
-PLUMBING = {"tasks.study", "tasks.stage", "tasks.layout", "tasks.atomic", "tasks.tracking", "tasks.lineage", "tasks.processes", "models.frozen"}
+PLUMBING = {
+    "models.frozen",
+    "models.hardware",
+    "tasks.atomic",
+    "tasks.layout",
+    "tasks.lineage",
+    "tasks.processes",
+    "tasks.stage",
+    "tasks.study",
+    "tasks.tracking",
+}
 # What other stages' records look like, read by those after them: a change shows in the record, which is a dependency.
 RECORDS = {"tasks.run_directory", "tasks.tokenize_corpus", "tasks.evaluation_table", "models.laws.record", "models.verdict"}
 

@@ -1,35 +1,35 @@
-"""The plan's figures against the ladder's, and its text where there is no terminal."""
+"""`assay plan`'s text where there is no terminal, and its JSON."""
+
+import json
 
 import pytest
 
-from flows.plan import plan_study, print_plan
-from models.frozen import StudyError
-from models.ladder import PRESETS, num_params
+from flows.cli import app
+from flows.plan import duration, print_plan
+from tasks.plan import plan_study
 from tasks.study import load_study
 from tests.flows.small_study import SmallStudy
 
 
-def test_counts_runs_tokens_and_flops(study: SmallStudy):
-    plan = plan_study(load_study())
-    small, large = plan.rungs
-    assert (small.size, small.runs, plan.runs) == ("30k", 2, 4)
-    assert small.num_params == num_params(PRESETS["30k"], 2048)
-    assert abs(small.tokens - small.num_params) <= small.batch_tokens / 2 and small.tokens == small.steps * small.batch_tokens
-    assert plan.tokens == 2 * small.tokens + 2 * large.tokens
-    assert plan.train_flops == small.train_flops + large.train_flops > 6 * 2 * small.tokens * small.num_params_non_embedding
-    assert not plan.tokens_are_counted and plan.epochs == ()
-
-
 def test_prints_plain_text(study: SmallStudy, capsys: pytest.CaptureFixture[str]):
-    print_plan(plan_study(load_study()))
-    printed = capsys.readouterr().out
-    assert printed.isascii() and "4 runs" in printed and "known when the recipes are tokenized" in printed
-    (row,) = [line for line in printed.splitlines() if line.startswith("100k")]
-    assert row.split()[0] == "100k" and row.split()[-2] == "2"
-
-
-def test_a_budget_too_small_is_told(study: SmallStudy):
     values = load_study().model_dump(by_alias=True)
-    values["ladder"]["tokens_per_parameter"] = [1e-3]
-    with pytest.raises(StudyError, match=r"Runs 30k-0\.001x can't be trained: .*raise ladder\.tokens_per_parameter"):
-        plan_study(type(load_study()).model_validate(values))
+    values["hardware"] |= {"price_per_gpu_hour": 2.5}
+    print_plan(plan_study(type(load_study()).model_validate(values)))
+    printed = capsys.readouterr().out
+    rows = [line.split() for line in printed.splitlines() if line]
+    assert printed.isascii() and "known when the recipes are tokenized" in printed
+    assert ["runs", "4", "0"] in rows and ["time", "-", "-"] in rows and ["price", "(2", "x", "2.5", "an", "hour)", "-", "-"] in rows
+    assert "Time on this machine is not known" in printed
+    (row,) = [row for row in rows if row[0] == "100k"]
+    assert row[7] == "2"
+
+
+def test_prints_one_json_object(study: SmallStudy, capsys: pytest.CaptureFixture[str]):
+    app(["plan", "--no-measure", "--json"], standalone_mode=False)
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["runs"], plan["seconds"], plan["price"], plan["trained"]["runs"]) == (4, None, None, 0)
+    assert [rung["size"] for rung in plan["rungs"]] == ["30k", "100k"]
+
+
+def test_durations_are_read_at_a_glance():
+    assert [duration(seconds) for seconds in (None, 0.4, 61, 7_384_000)] == ["-", "0 min 00 s", "1 min 01 s", "2,051 h 06 min"]

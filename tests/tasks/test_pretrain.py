@@ -12,8 +12,9 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models.frozen import StudyError
+from models.hardware import Hardware
 from models.ladder import Ladder, Seeds, num_params
-from models.training_plan import Hardware, TrainingConfig
+from models.training_plan import TrainingConfig
 from tasks import layout, pretrain
 from tasks.pretrain import command, planned_runs, resolve_weights, started
 from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult

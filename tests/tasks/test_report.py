@@ -19,6 +19,7 @@ from tasks.atomic import read_json, write_json
 from tasks.documents import DOCUMENT_SCHEMA, write_shards
 from tasks.report import report
 from tasks.report_page.evidence import gather
+from tasks.report_page.plan_and_actual import rungs
 from tasks.report_page.plot_tables import plot_tables
 from tasks.report_page.svg import MARKERS, Series
 from tests.conftest import PROJECT
@@ -170,6 +171,25 @@ def test_every_way_of_predicting_is_shown_with_its_back_tests(folder):
     assert words.count("size 300k") >= 3 and words.count("size 100k") >= 3
     assert "The combination of law and single scale speaks" in Page(page()).words("p")
     assert "No mixtures were left out: 2 share a recipe (clean)" in Page(page()).words("p")
+
+
+def test_the_plan_stands_beside_what_was_trained(folder):
+    study = report_study.study()
+    *each, all_of_them = rungs(gather(study))
+    runs = len(study.mixtures) * len(study.ladder.seeds)
+    assert [row.planned_runs for row in each] == [runs] * len(each) and all_of_them.planned_runs == runs * len(each)
+    assert (all_of_them.completed_runs, all_of_them.diverged_runs) == (all_of_them.planned_runs - 1, 1)
+    assert all_of_them.tokens == sum(row.tokens for row in each) and all_of_them.planned_flops == pytest.approx(
+        sum(row.planned_flops for row in each)
+    )
+    short = layout.RUNS / "clean-natural/300k-3x-seed1/result.json"
+    result = read_json(short)
+    write_json(short, result | {"steps": result["steps"] // 3, "tokens_seen": result["tokens_seen"] // 3, "train_flops": result["train_flops"] / 3})
+    shorter = rungs(gather(study))[-1]
+    assert shorter.planned_tokens == all_of_them.planned_tokens and shorter.tokens < all_of_them.tokens
+    assert shorter.planned_flops == pytest.approx(all_of_them.planned_flops) and shorter.flops < all_of_them.flops
+    report(study)
+    assert "Plan and actual" in Page(page()).words("h3")
 
 
 def test_cannot_tell_and_nothing_fitted(folder):

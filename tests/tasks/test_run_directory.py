@@ -1,7 +1,8 @@
 import pytest
 
+from models.hardware import Hardware
 from models.ladder import PRESETS
-from models.training_plan import Hardware, TrainingConfig
+from models.training_plan import TrainingConfig
 from tasks import run_directory
 from tasks.run_directory import CODE, RunDirectory, RunSpec, code_md5
 

@@ -1,0 +1,21 @@
+"""Where a study is trained. In a file of its own, so that what runs are made of (`training_plan.py`) does not change with it."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from models.frozen import Frozen
+
+
+class Hardware(Frozen):
+    """Where a study is trained. No part of any identity: the same run on other hardware is the same run."""
+
+    ranks: PositiveInt = Field(default=2, description="processes per host: one per GPU, or CPU ranks over gloo; a divisor of every batch's sequences")
+    hostfile: str | None = Field(default=None, description="DeepSpeed host file, for several machines")
+    zero_stage: Literal[0, 1, 2, 3] = 0
+    micro_batch_sequences: PositiveInt = Field(default=16, description="sequences per rank and forward pass, at most")
+    checkpoint_every_seconds: PositiveFloat = 60
+    price_per_gpu_hour: PositiveFloat | None = Field(
+        default=None, description="of one rank for an hour, in any currency: `assay plan` then says what it costs"
+    )
+    workers: PositiveInt | None = Field(default=None, description="processes for data work; all cores when absent")

@@ -1,0 +1,129 @@
+"""Plans a study from its parameters, from the tokens that are counted, and from what this machine has trained."""
+
+from collections import defaultdict
+
+from models import training_plan
+from models.frozen import StudyError
+from models.ladder import LadderRun, num_params, num_params_non_embedding
+from models.training_plan import TrainingPlan
+from tasks import layout
+from tasks.atomic import read_json
+from tasks.pretrain import PlannedRun, hosts, planned_runs
+from tasks.study import Study, lineage, load_study
+from tasks.study_plan import EpochsPlan, RungPlan, StudyPlan, Trained, total
+from tasks.throughput import Setting, Throughput, known_throughputs, measure, setting_of, with_estimates
+from tasks.tokenize_corpus import MANIFEST, load_manifest, load_tokens
+
+DATA_FIELDS = ("seed", "sources", "local_sources", "heldout", "tokenizer")  # of a study, that decide its tokens beside the recipe
+
+
+def plan_study(study: Study, measure_speed: bool = False) -> StudyPlan:
+    """Plans a study, from its parameters and from `data/tokens` as far as that is of these parameters.
+
+    Args:
+        measure_speed: Whether to train some steps of each size of whose speed on this machine nothing is known.
+
+    Raises:
+        StudyError: when a run can't be trained as asked, or the measurement failed.
+    """
+    tokenized = tokenized_recipes(study)
+    vocab_size = load_manifest(layout.TOKENS / tokenized[0]).vocab_size if tokenized else study.tokenizer.vocab_size
+    runs_by_mixture = {
+        name: planned_runs(study, name, load_tokens(layout.TOKENS / mixture.recipe))
+        for name, mixture in study.mixtures.items()
+        if mixture.recipe in tokenized
+    }
+    return StudyPlan(
+        vocab_size=vocab_size,
+        tokens_are_counted=bool(tokenized),
+        rungs=_plan_rungs(study, vocab_size, [run for runs in runs_by_mixture.values() for run in runs], measure_speed),
+        epochs=tuple(row for name, runs in runs_by_mixture.items() for row in _epochs(study, name, runs)),
+        gpus=study.hardware.ranks * len(hosts(study.hardware)),
+        price_per_gpu_hour=study.hardware.price_per_gpu_hour,
+    )
+
+
+def tokenized_recipes(study: Study) -> list[str]:
+    """Recipes of the study's mixtures whose tokens are in this folder, and of this study: its parameters may be those of another file."""
+    checkout = load_study() if layout.PARAMS.exists() else study
+    if any(getattr(study, field) != getattr(checkout, field) for field in DATA_FIELDS):
+        return []
+
+    def steps(of: Study, recipe: str) -> list[object]:
+        return [of.recipes[name] for name in lineage(of.recipes, recipe)] if recipe in of.recipes else []
+
+    recipes = dict.fromkeys(mixture.recipe for mixture in study.mixtures.values())
+    return [name for name in recipes if (layout.TOKENS / name / MANIFEST).exists() and steps(study, name) == steps(checkout, name)]
+
+
+def _plan_rungs(study: Study, vocab_size: int, planned: list[PlannedRun], measure_speed: bool) -> tuple[RungPlan, ...]:
+    finished: dict[tuple[str, float], list[PlannedRun]] = defaultdict(list)
+    for run in planned:
+        if run.directory.is_finished:
+            finished[run.rung.size, run.rung.tokens_per_parameter].append(run)
+    seed, runs = study.ladder.runs()[0].seed, len(study.ladder.seeds) * len(study.mixtures)
+    rungs = [(rung, _training_plan(study, rung, vocab_size)) for rung in study.ladder.runs() if rung.seed == seed]
+    settings = [setting_of(rung.shape, vocab_size, plan, study.training, study.hardware) for rung, plan in rungs]
+    throughputs = _throughputs(settings, [rung.size for rung, _ in rungs], study, measure_speed)
+    return tuple(
+        RungPlan(
+            size=rung.size,
+            num_params=num_params(rung.shape, vocab_size),
+            num_params_non_embedding=num_params_non_embedding(rung.shape),
+            tokens=plan.tokens_seen,
+            steps=plan.steps,
+            batch_tokens=plan.batch_tokens,
+            peak_learning_rate=plan.peak_learning_rate,
+            runs=runs,
+            train_flops=runs * plan.train_flops,
+            throughput=throughputs.get(setting.key),
+            trained=_trained_of(finished[rung.size, rung.tokens_per_parameter]),
+        )
+        for (rung, plan), setting in zip(rungs, settings, strict=True)
+    )
+
+
+def _training_plan(study: Study, rung: LadderRun, vocab_size: int) -> TrainingPlan:
+    try:
+        return training_plan.plan(rung.shape, vocab_size, rung.budget_tokens(vocab_size), study.training)
+    except ValueError as error:
+        raise StudyError(f"Runs {rung.size}-{rung.tokens_per_parameter:g}x can't be trained: {error}.") from None
+
+
+def _throughputs(settings: list[Setting], sizes: list[str], study: Study, measure_speed: bool) -> dict[str, Throughput]:
+    known = known_throughputs(settings)
+    if measure_speed and (unknown := {setting.key: setting for setting in settings if setting.key not in known}):
+        measure(unknown.values(), study.hardware)
+        known = known_throughputs(settings)
+    return with_estimates(settings, sizes, known)
+
+
+def _trained_of(runs: list[PlannedRun]) -> Trained:
+    outcomes = [run.directory.outcome() for run in runs]
+    timings = [run.directory.timing_file for run in runs]
+    return Trained(
+        runs=len(runs),
+        diverged=sum(outcome.status == "diverged" for outcome in outcomes),
+        tokens=sum(outcome.steps * run.plan.batch_tokens for run, outcome in zip(runs, outcomes, strict=True)),
+        train_flops=sum(run.plan.train_flops * outcome.steps / run.plan.steps for run, outcome in zip(runs, outcomes, strict=True)),
+        seconds=total([read_json(path)["wall_seconds"] if path.exists() else None for path in timings]),
+    )
+
+
+def _epochs(study: Study, mixture: str, runs: list[PlannedRun]) -> list[EpochsPlan]:
+    longest, trained = max(runs, key=lambda run: run.plan.tokens_seen), {}
+    if longest.directory.is_finished:
+        trained = longest.stream.epochs_by_domain(longest.directory.outcome().steps * longest.plan.batch_sequences)
+    unique_tokens = {domain: len(tokens) for domain, tokens in zip(longest.stream.domains, longest.stream.tokens, strict=True)}
+    return [
+        EpochsPlan(
+            mixture=mixture,
+            domain=domain,
+            weight=weight,
+            unique_tokens=(unique := unique_tokens[domain]),
+            epochs=weight * longest.plan.tokens_seen / unique,
+            trained_epochs=trained.get(domain),
+            target_epochs=weight * study.target.tokens / unique,
+        )
+        for domain, weight in longest.spec.weights_by_domain.items()
+    ]
