@@ -1,0 +1,32 @@
+"""`assay why`, `assay status`, `assay trace`: what the study's record says."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
+
+
+def why(
+    stage: Annotated[str, typer.Argument(help="name@item, or a bare name for all its items")],
+    as_json: AsJson = False,
+) -> None:
+    """Say which input, parameter or code changed since a stage last ran."""
+    from flows.why import why as reasons_of
+
+    reasons = reasons_of(stage)
+    if as_json:
+        print(reasons.model_dump_json())
+        return
+    from flows.why_page import why_page
+
+    _show(why_page(reasons))
+
+
+def _show(page: Iterable[object]) -> None:
+    from flows.console import console
+
+    out = console()
+    for part in page:
+        out.print(part)
