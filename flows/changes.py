@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 from dvc.dependency import ParamsDependency
 from dvc.output import Output
 
-from flows.folders import FileChange, differences, files_in_cache, files_on_disk
+from flows.folders import FileChange, differences, files_in_cache, files_on_disk, locked_md5
 from flows.graph import StudyGraph
 from models.frozen import Frozen
 from tasks.lineage import Commit, is_uncommitted, locked_stages, since
@@ -63,7 +63,7 @@ class Changes:
         made = f" (made by {_listed(makers)})" if makers else ""
         if status == "deleted":
             return Change(kind=kind, name=path, sentence=f"{path} is missing{made}")
-        if not (md5 := dependency.hash_info.value):
+        if not (md5 := locked_md5(dependency)):
             return Change(kind=kind, name=path, sentence=f"{path} is an input since dvc.yaml changed{made}")
         known = None if makers else since(path, md5)
         before = known.md5_by_file if known else files_in_cache(self.graph.repo, md5)
@@ -74,7 +74,7 @@ class Changes:
         return Change(kind=kind, name=path, sentence=sentence, files=files, commits=known.commits, uncommitted=is_uncommitted(path))
 
     def _output(self, out: Output, status: str) -> Change:
-        path, md5 = str(out), out.hash_info.value
+        path, md5 = str(out), locked_md5(out)
         if status == "deleted":
             return Change(kind="output", name=path, sentence=f"its output {path} is missing")
         if not md5:
@@ -90,7 +90,7 @@ def _parameters(dependency: ParamsDependency, status: Any) -> Iterator[Change]:
     if isinstance(status, str):  # the whole file is gone, or was never read
         yield Change(kind="parameter", name=str(dependency), sentence=f"{dependency} is {status}")
         return
-    before = cast(dict[str, Any], dependency.hash_info.value or {})
+    before = cast(dict[str, Any], (dependency.hash_info and dependency.hash_info.value) or {})
     now = dependency.read_params()
     for key in status:
         for name, old, new in value_differences(key, before.get(key, ABSENT), now.get(key, ABSENT)):

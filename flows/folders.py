@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from dvc.output import Output
 from dvc.repo import Repo
@@ -23,12 +23,17 @@ class FileChange(Frozen):
     change: Literal["added", "removed", "changed"]
 
 
+def locked_md5(item: Output) -> str | None:
+    """Of an input or output when its stage last ran; a folder's ends in `.dir`."""
+    return cast(str | None, item.hash_info.value) if item.hash_info else None
+
+
 def files_on_disk(item: Output, all_anew: bool = False) -> Files:
     """Of an input or output; empty when nothing is there. `all_anew` reads every byte, also where time and size are what DVC remembers."""
     if not item.exists:
         return {}
     cache = HashFileDB(item.fs, item.local_cache.path, state=StateNoop()) if all_anew else item.local_cache
-    _, _, found = build(cache, item.fs_path, item.fs, "md5", ignore=item.dvcignore, dry_run=True)
+    _, _, found = build(cache, item.fs_path, item.fs, "md5", ignore=cast(Any, item.dvcignore), dry_run=True)
     if not isinstance(found, Tree):
         return {"": cast(str, found.hash_info.value)}
     return {"/".join(parts): cast(str, md5.value) for parts, _, md5 in found if md5}

@@ -15,7 +15,6 @@ from typing import Any
 
 from dvc.dependency.base import DependencyDoesNotExistError
 from dvc.exceptions import DvcException
-from dvc.fs import localfs
 from dvc.lock import LockError
 from dvc.output import Output, OutputDoesNotExistError
 from dvc.repo import Repo, lock_repo
@@ -23,6 +22,7 @@ from dvc.repo.reproduce import get_active_graph, plan_repro
 from dvc.rwlock import rwlock
 from dvc.stage import Stage
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, get_executable, prepare_kwargs
+from dvc_objects.fs.local import localfs
 
 from models.frozen import StudyError
 

@@ -34,10 +34,7 @@ def locked_stages(revision: str | None = None) -> dict[str, LockedStage]:
     Raises:
         StudyError: when it is not readable.
     """
-    if revision is None:
-        text = LOCK.read_text(encoding="utf-8", errors="replace") if LOCK.exists() else ""
-    else:
-        text = _git("show", f"{revision}:./{LOCK}")
+    text = _git("show", f"{revision}:./{LOCK}") if revision else LOCK.read_text(encoding="utf-8", errors="replace") if LOCK.exists() else ""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
     where = f"{LOCK}{f' at {revision}' if revision else ''}"
     try:
