@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
+from functools import cache
 from itertools import zip_longest
 from json import dumps
 from pathlib import Path
@@ -37,6 +38,7 @@ class Changes:
 
     def __init__(self, graph: StudyGraph):
         self.graph, self.entries = graph, locked_stages()
+        self._since = cache(since)  # many stages read the same code
 
     def of(self, address: str) -> tuple[Change, ...]:
         """Everything that DVC holds against a stage, in DVC's order; nothing exactly when `dvc status` says nothing of it."""
@@ -65,7 +67,7 @@ class Changes:
             return Change(kind=kind, name=path, sentence=f"{path} is missing{made}")
         if not (md5 := locked_md5(dependency)):
             return Change(kind=kind, name=path, sentence=f"{path} is an input since dvc.yaml changed{made}")
-        known = None if makers else since(path, md5)
+        known = None if makers else self._since(path, md5)
         before = known.md5_by_file if known else files_in_cache(self.graph.repo, md5)
         files = () if before is None else differences(before, now)
         sentence = f"{path} changed{_told(files)}{made}"

@@ -18,6 +18,7 @@ app.add_typer(cli_mix.app, name="mix")
 app.command("fit")(cli_fit.fit)
 app.command("rank")(cli_rank.rank)
 app.command("why")(cli_record.why)
+app.command("status")(cli_record.status)
 Params = Annotated[Path, typer.Argument(help="parameter file of the study")]
 
 

@@ -24,6 +24,20 @@ def why(
     _show(why_page(reasons))
 
 
+def status(as_json: AsJson = False) -> None:
+    """Say what is done, running, stale and failed."""
+    from flows.status import status as status_of
+    from tasks.study import load_study
+
+    found = status_of(load_study())
+    if as_json:
+        print(found.model_dump_json())
+        return
+    from flows.status_page import status_page
+
+    _show(status_page(found))
+
+
 def _show(page: Iterable[object]) -> None:
     from flows.console import console
 

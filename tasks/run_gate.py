@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -52,7 +52,7 @@ def through_gate(study: Study) -> Gate:
         results, unreadable = _results(study, mixture)
         found += results
         refused += unreadable
-        for key, by_domain in _evaluations(mixture).items():
+        for key, by_domain in evaluations_of(mixture).items():
             evaluations.setdefault(key, {}).update(by_domain)
     weights = loss_weights(study, {domain for by_domain in evaluations.values() for domain in by_domain})
     version_by_domain = {
@@ -62,12 +62,12 @@ def through_gate(study: Study) -> Gate:
     admitted: list[AdmittedRun] = []
     first_with_key: dict[str, RunResult] = {}
     for result in found:
-        by_domain = evaluations.get(_key(result), {})
+        by_domain = evaluations.get(identity(result), {})
         reason = (
-            _unfinished(result)
+            unfinished(result)
             or _duplicate(result, first_with_key.setdefault(result.run_key, result))
             or _other_data(result, common_md5s)
-            or _not_comparable(result, by_domain, version_by_domain)
+            or not_comparable(result, by_domain, version_by_domain)
         )
         if reason:
             refused.append(RefusedRun(run=result.run, mixture=result.mixture, reason=reason))
@@ -101,7 +101,7 @@ def data_versions(results: Iterable[RunResult]) -> dict[tuple[str, str], str | N
     """By recipe and domain: the md5 of the tokens that most of the recipe's finished runs were trained on."""
     md5s: dict[tuple[str, str], list[str]] = {}
     for result in results:
-        for domain, md5 in result.tokens_md5_by_domain.items() if not _unfinished(result) else ():
+        for domain, md5 in result.tokens_md5_by_domain.items() if not unfinished(result) else ():
             md5s.setdefault((result.recipe, domain), []).append(md5)
     return {key: common_version(several) for key, several in md5s.items()}
 
@@ -113,7 +113,8 @@ def common_version(versions: Iterable[str]) -> str | None:
     return version if 2 * count > sum(counts.values()) else None
 
 
-def _unfinished(result: RunResult) -> str | None:
+def unfinished(result: RunResult) -> str | None:
+    """What is left of a run's target, if something is."""
     if result.status != "completed":
         return f"it {result.status} after {result.steps} of {result.target_steps} steps"
     if result.steps != result.target_steps:
@@ -137,8 +138,8 @@ def _other_data(result: RunResult, common_md5s: dict[tuple[str, str], str | None
     return None
 
 
-def _not_comparable(result: RunResult, by_domain: dict[str, list[Evaluation]], version_by_domain: dict[str, str | None]) -> str | None:
-    """What keeps a run's loss from being computed, or from being compared with the others'."""
+def not_comparable(result: RunResult, by_domain: Mapping[str, list[Evaluation]], version_by_domain: Mapping[str, str | None]) -> str | None:
+    """What keeps a run's loss from being computed, or from being compared with others: of the held-out domains and versions that are asked for."""
     for domain, version in version_by_domain.items():
         values = by_domain.get(domain, [])
         if len(values) != 1:
@@ -150,7 +151,7 @@ def _not_comparable(result: RunResult, by_domain: dict[str, list[Evaluation]], v
         if version is None:
             return f"runs were evaluated by several versions of held-out {domain}, none by more than half of them: evaluate them again"
         if values[0].version != version:
-            return f"it was evaluated by version {values[0].version} of held-out {domain}, most runs by {version}: evaluate it again"
+            return f"it was evaluated by version {values[0].version} of held-out {domain}, not by {version}: evaluate it again"
     return None
 
 
@@ -175,7 +176,7 @@ def _results(study: Study, mixture: str) -> tuple[list[RunResult], list[RefusedR
     return results, refused
 
 
-def _evaluations(mixture: str) -> dict[str, dict[str, list[Evaluation]]]:
+def evaluations_of(mixture: str) -> dict[str, dict[str, list[Evaluation]]]:
     """[mixture/run/key][domain]: what was measured, all of it, so that a value that stands there twice is seen."""
     path = layout.EVALUATIONS / f"{mixture}.parquet"
     if not path.exists():
@@ -191,5 +192,6 @@ def _evaluations(mixture: str) -> dict[str, dict[str, list[Evaluation]]]:
     return found
 
 
-def _key(result: RunResult) -> str:
+def identity(result: RunResult) -> str:
+    """Which evaluations are a run's: a key alone may stand in several mixtures."""
     return f"{result.mixture}/{result.run}/{result.run_key}"

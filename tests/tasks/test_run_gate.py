@@ -88,7 +88,7 @@ def test_a_value_that_stands_twice_is_refused():
 
 def test_another_version_of_the_evaluation_is_refused():
     found = gate(change_evaluation=lambda row: [changed(OTHER, version="v2")(row)])
-    assert the_refused(found) == "it was evaluated by version v2 of held-out code, most runs by v1: evaluate it again"
+    assert the_refused(found) == "it was evaluated by version v2 of held-out code, not by v1: evaluate it again"
 
 
 def test_without_a_common_version_all_are_refused():

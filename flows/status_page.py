@@ -1,0 +1,107 @@
+"""What `assay status` prints without --json."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from flows.status import Status
+from tasks.run_states import RunStanding, State
+
+COLOURS = {State.DONE: "green", State.RUNNING: "cyan", State.FAILED: "red", State.STALE: "yellow", State.WAITING: "dim"}
+NOT_DONE = (State.RUNNING, State.FAILED, State.STALE, State.WAITING)
+BAR = 20  # characters
+
+
+def status_page(status: Status) -> Iterator[Table | str]:
+    yield f"[bold]{escape(status.study)}[/]  {_counted(s.state for s in status.stages)} of {len(status.stages)} stages; " + (
+        f"{_counted(r.state for r in status.runs)} of {len(status.runs)} runs."
+    )
+    if status.executing:
+        yield "An `assay run` is at work here."
+    if status.services:
+        yield "Up: " + ", ".join(f"{service.name} {service.url or f'process {service.pid}'}" for service in status.services)
+    yield _overview(status)
+    if any(stage.state is not State.DONE for stage in status.stages):
+        table = Table("state", "stage", "why", box=box.SIMPLE, pad_edge=False)
+        for stage in sorted(status.stages, key=lambda stage: NOT_DONE.index(stage.state) if stage.state in NOT_DONE else -1):
+            if stage.state is not State.DONE:
+                table.add_row(_state(stage.state), escape(stage.stage), escape(stage.sentence or ""))
+        yield table
+    yield _runs(status.runs)
+    if any(run.state is not State.DONE for run in status.runs):
+        yield _reasons(status.runs)
+
+
+def _overview(status: Status) -> Table:
+    """Stages by name and state."""
+    table = Table("stage", box=box.SIMPLE, pad_edge=False)
+    states = [state for state in State if any(stage.state is state for stage in status.stages)]
+    for state in states:
+        table.add_column(_state(state), justify="right")
+    counts: dict[str, Counter[State]] = {}
+    for stage in status.stages:
+        counts.setdefault(stage.stage.split("@")[0], Counter())[stage.state] += 1
+    for name, of_name in counts.items():
+        table.add_row(escape(name), *(str(of_name[state] or "") for state in states))
+    return table
+
+
+def _runs(runs: tuple[RunStanding, ...]) -> Table:
+    """By mixture: states, tokens, and the time that is left."""
+    table = Table("mixture", box=box.SIMPLE, pad_edge=False)
+    states = [state for state in State if any(run.state is state for run in runs)]
+    for state in states:
+        table.add_column(_state(state), justify="right")
+    table.add_column("trained", no_wrap=True)
+    table.add_column("left", justify="right", no_wrap=True)
+    for mixture, of_mixture in groupby(runs, key=lambda run: run.mixture):
+        mine = list(of_mixture)
+        counts = Counter(run.state for run in mine)
+        left = [run.seconds_left for run in mine if run.state is State.RUNNING]
+        longest = None if not left or None in left else max(seconds for seconds in left if seconds is not None)
+        table.add_row(escape(mixture), *(str(counts[state] or "") for state in states), _trained(mine), _duration(longest) if left else "")
+    return table
+
+
+def _trained(runs: list[RunStanding]) -> str:
+    targets = [run.target_tokens for run in runs if run.target_tokens is not None]
+    if len(targets) < len(runs):
+        return ""
+    share = sum(run.tokens for run in runs if run.state is not State.STALE) / sum(targets)
+    full = int(share * BAR)
+    return f"[green]{'█' * full}[/][dim]{'░' * (BAR - full)}[/] {int(100 * share)}%"
+
+
+def _reasons(runs: tuple[RunStanding, ...]) -> Table:
+    """Why runs are not done; those with one reason together."""
+    table = Table("state", "runs", "why", box=box.SIMPLE, pad_edge=False)
+    groups: dict[tuple[State, str, str], list[RunStanding]] = {}
+    for run in runs:
+        if run.state is not State.DONE:
+            groups.setdefault((run.state, run.mixture, run.sentence or ""), []).append(run)
+    for (state, mixture, sentence), mine in sorted(groups.items(), key=lambda item: NOT_DONE.index(item[0][0])):
+        who = f"{mixture} {mine[0].run}" if len(mine) == 1 else f"{mixture}: {len(mine)} runs"
+        table.add_row(_state(state), escape(who), escape(sentence))
+    return table
+
+
+def _state(state: State) -> str:
+    return f"[{COLOURS[state]}]{state}[/]"
+
+
+def _counted(states: Iterable[State]) -> str:
+    """`24 done, 1 stale`."""
+    counts = Counter(states)
+    return ", ".join(f"[{COLOURS[state]}]{counts[state]} {state}[/]" for state in State if counts[state] or state is State.DONE)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
