@@ -25,15 +25,9 @@ def status_page(status: Status) -> Iterator[Table | str]:
     if status.services:
         yield "Up: " + ", ".join(f"{service.name} {service.url or f'process {service.pid}'}" for service in status.services)
     yield _overview(status)
-    if any(stage.state is not State.DONE for stage in status.stages):
-        table = Table("state", "stage", "why", box=box.SIMPLE, pad_edge=False)
-        for stage in sorted(status.stages, key=lambda stage: NOT_DONE.index(stage.state) if stage.state in NOT_DONE else -1):
-            if stage.state is not State.DONE:
-                table.add_row(_state(stage.state), escape(stage.stage), escape(stage.sentence or ""))
-        yield table
+    yield from _reasons("stage", [(it.state, it.stage.split("@")[0], it.stage, it.sentence) for it in status.stages])
     yield _runs(status.runs)
-    if any(run.state is not State.DONE for run in status.runs):
-        yield _reasons(status.runs)
+    yield from _reasons("run", [(it.state, it.mixture, f"{it.mixture} {it.run}", it.sentence) for it in status.runs])
 
 
 def _overview(status: Status) -> Table:
@@ -76,17 +70,18 @@ def _trained(runs: list[RunStanding]) -> str:
     return f"[green]{'█' * full}[/][dim]{'░' * (BAR - full)}[/] {int(100 * share)}%"
 
 
-def _reasons(runs: tuple[RunStanding, ...]) -> Table:
-    """Why runs are not done; those with one reason together."""
-    table = Table("state", "runs", "why", box=box.SIMPLE, pad_edge=False)
-    groups: dict[tuple[State, str, str], list[RunStanding]] = {}
-    for run in runs:
-        if run.state is not State.DONE:
-            groups.setdefault((run.state, run.mixture, run.sentence or ""), []).append(run)
-    for (state, mixture, sentence), mine in sorted(groups.items(), key=lambda item: NOT_DONE.index(item[0][0])):
-        who = f"{mixture} {mine[0].run}" if len(mine) == 1 else f"{mixture}: {len(mine)} runs"
-        table.add_row(_state(state), escape(who), escape(sentence))
-    return table
+def _reasons(what: str, standings: list[tuple[State, str, str, str | None]]) -> Iterator[Table]:
+    """Why some (state, group, name, sentence) are not done; those of a group with one reason in one line."""
+    groups: dict[tuple[State, str, str], list[str]] = {}
+    for state, group, name, sentence in standings:
+        if state is not State.DONE:
+            groups.setdefault((state, group, sentence or ""), []).append(name)
+    if not groups:
+        return
+    table = Table("state", what, "why", box=box.SIMPLE, pad_edge=False)
+    for (state, group, sentence), names in sorted(groups.items(), key=lambda item: NOT_DONE.index(item[0][0])):
+        table.add_row(_state(state), escape(names[0] if len(names) == 1 else f"{group} ({len(names)})"), escape(sentence))
+    yield table
 
 
 def _state(state: State) -> str:

@@ -16,6 +16,7 @@ from tasks import layout
 from tasks.atomic import read_json
 from tasks.benchmarks.items import heldout_documents
 from tasks.benchmarks.version import text_version
+from tasks.documents import shard_paths
 from tasks.pretrain import PlannedRun, planned_runs
 from tasks.run_directory import RunDirectory, RunResult, RunSpec
 from tasks.run_gate import Evaluation, evaluations_of, identity, loss_weights, not_comparable, unfinished
@@ -53,7 +54,7 @@ def run_standings(study: Study, outdated: Mapping[str, str]) -> list[RunStanding
 
 def heldout_versions(study: Study) -> dict[str, str | None]:
     """By domain of the loss: the version of an evaluation on the held-out documents that are there now. Empty when there are none."""
-    if not layout.HELDOUT.exists():
+    if not shard_paths(layout.HELDOUT):
         return {}
     texts: dict[str, list[tuple[str, str]]] = {}
     for document in heldout_documents():
@@ -91,7 +92,7 @@ def _of_runs(runs: list[PlannedRun], study: Study, mixture: str, versions: Mappi
             seen, seconds = clock.tokens_seen(run), clock.seconds_left(run)
             yield RunStanding(**known, state=State.RUNNING, sentence=told, tokens=seen, seconds_left=seconds)
         elif mine is None:
-            state, sentence = _not_published(run, published, clock)
+            state, sentence = _not_published(run, published, clock, outdated)
             yield RunStanding(**known, state=state, sentence=sentence, tokens=clock.tokens_seen(run))
         else:
             by_domain = evaluations.get(identity(mine), {})
@@ -99,14 +100,14 @@ def _of_runs(runs: list[PlannedRun], study: Study, mixture: str, versions: Mappi
             yield RunStanding(**known, state=state, sentence=sentence, tokens=mine.tokens_seen)
 
 
-def _not_published(run: PlannedRun, published: RunResult | None, clock: TrainingClock) -> tuple[State, str]:
+def _not_published(run: PlannedRun, published: RunResult | None, clock: TrainingClock, outdated: str | None) -> tuple[State, str]:
     """Of a run that nobody trains, and whose result under its spec is not in results/."""
     if run.directory.is_finished:
         return State.WAITING, "it is trained; its result is published with the others of its mixture"
     if seen := clock.tokens_seen(run):
         return State.WAITING, f"it stopped after {seen:,} of {run.plan.tokens_seen:,} tokens, and goes on from its last checkpoint"
     if published:
-        return State.STALE, f"it was trained with another spec: {_changed_fields(published.run_key, run.spec)}"
+        return State.STALE, _outdated(outdated) or f"it was trained with another spec: {_changed_fields(published.run_key, run.spec)}"
     return State.WAITING, "it is not trained yet"
 
 
@@ -119,14 +120,18 @@ def _usable(
         return State.STALE, f"it has {result.steps} of {run.plan.steps} steps"
     if result.tokens_md5_by_domain != run.spec.tokens_md5_by_domain:
         return State.STALE, "its result names other tokens than its spec"
-    if outdated:
-        return State.STALE, f"its tokens are out of date: {outdated}"
+    if sentence := _outdated(outdated):
+        return State.STALE, sentence
     if not by_domain:
         return State.WAITING, "it is trained, and not evaluated yet"
     if not versions:
         return State.STALE, f"there are no held-out documents in {layout.HELDOUT} that its evaluation could be of"
     reason = not_comparable(result, by_domain, versions)
     return (State.STALE, reason) if reason else (State.DONE, None)
+
+
+def _outdated(reason: str | None) -> str | None:
+    return f"its tokens are out of date: {reason}" if reason else None
 
 
 def read_result(mixture: str, run: str) -> RunResult | None:
