@@ -294,7 +294,8 @@ def publish(run: PlannedRun, result: RunResult, directory: Path) -> None:
 def pretrain_and_record(study: Study, mixture: str) -> None:
     from tasks.tracking import Record
 
-    pretrain(study, mixture, Record(study))
+    with Record(study) as record:
+        pretrain(study, mixture, record)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import pytest
 
 from tasks.study import Study, load_study
+from tests import local_postgres
 
 PROJECT = Path(__file__).parent.parent
 
@@ -29,6 +30,15 @@ def study_folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text((PROJECT / "params.yaml").read_text())
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    if (binaries := local_postgres.binaries()) is None:
+        pytest.skip("there is no Postgres on this machine (Debian: apt-get install postgresql)")
+    server = local_postgres.LocalPostgres(binaries)
+    yield server
+    server.close()
 
 
 @pytest.fixture
