@@ -19,6 +19,7 @@ app.command("fit")(cli_fit.fit)
 app.command("rank")(cli_rank.rank)
 app.command("why")(cli_record.why)
 app.command("status")(cli_record.status)
+app.command("trace")(cli_record.trace)
 Params = Annotated[Path, typer.Argument(help="parameter file of the study")]
 
 

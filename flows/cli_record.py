@@ -38,6 +38,25 @@ def status(as_json: AsJson = False) -> None:
     _show(status_page(found))
 
 
+def trace(
+    what: Annotated[str, typer.Argument(metavar="RUN|STAGE|MD5", help="also a run key, a Prefect flow run or a git revision")],
+    as_json: AsJson = False,
+) -> None:
+    """Follow a run, a stage or a data version to all that it came from and went into, and check that they agree (exit code 1 when not)."""
+    from flows.trace import trace as trace_of
+    from tasks.study import load_study
+
+    found = trace_of(load_study(), what)
+    if as_json:
+        print(found.model_dump_json())
+    else:
+        from flows.trace_page import trace_page
+
+        _show(trace_page(found))
+    if found.problems:
+        raise typer.Exit(1)
+
+
 def _show(page: Iterable[object]) -> None:
     from flows.console import console
 

@@ -104,6 +104,12 @@ def since(path: str, md5: str, at_most: int = 20) -> Since | None:
     return None
 
 
+def file_at(revision: str, path: str) -> bytes | None:
+    """A file as git has it at a commit, or None when it was not there."""
+    found = subprocess.run(["git", "show", f"{revision}:./{path}"], capture_output=True, check=False)
+    return None if found.returncode else found.stdout
+
+
 def is_uncommitted(path: str) -> bool:
     """Whether the work tree's file or folder is not what the last commit has."""
     return bool(_git("status", "--porcelain", "--", path))
