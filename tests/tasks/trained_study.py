@@ -1,6 +1,8 @@
 """A study of one mixture after training and evaluation, with every file that its runs leave but their models: as the worker, `pretrain` and
 `evaluate` write them, into the current directory."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -88,5 +90,5 @@ def write_trained(study: Study) -> list[PlannedRun]:
     return runs
 
 
-def result(run: PlannedRun) -> RunResult:
-    return RunResult.model_validate_json((layout.RUNS / MIXTURE / run.rung.name / "result.json").read_bytes())
+def read_result(path: Path) -> RunResult:
+    return RunResult.model_validate_json(path.read_bytes())
