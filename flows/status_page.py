@@ -55,9 +55,8 @@ def _runs(runs: tuple[RunStanding, ...]) -> Table:
     for mixture, of_mixture in groupby(runs, key=lambda run: run.mixture):
         mine = list(of_mixture)
         counts = Counter(run.state for run in mine)
-        left = [run.seconds_left for run in mine if run.state is State.RUNNING]
-        longest = None if not left or None in left else max(seconds for seconds in left if seconds is not None)
-        table.add_row(escape(mixture), *(str(counts[state] or "") for state in states), _trained(mine), _duration(longest) if left else "")
+        left = max((run.seconds_left for run in mine if run.seconds_left is not None), default=None)
+        table.add_row(escape(mixture), *(str(counts[state] or "") for state in states), _trained(mine), "" if left is None else _duration(left))
     return table
 
 
@@ -94,9 +93,7 @@ def _counted(states: Iterable[State]) -> str:
     return ", ".join(f"[{COLOURS[state]}]{counts[state]} {state}[/]" for state in State if counts[state] or state is State.DONE)
 
 
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
+def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

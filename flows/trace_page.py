@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.trace import ComparedStage, Trace, TracedRun, TracedStage
+from tasks import layout
 
 ON_DISK = {"same": "[green]same[/]", "changed": "[red]changed[/]", "missing": "[yellow]missing[/]"}
 MOST_RUNS = 16  # that are shown one by one
@@ -20,6 +21,7 @@ def trace_page(trace: Trace) -> Iterator[Table | str]:
     yield _stages(trace.stages)
     if trace.runs:
         yield _runs(trace.runs) if len(trace.runs) <= MOST_RUNS else _mixtures(trace.runs)
+        yield from map(escape, _executions(trace.runs))
     for note in trace.notes:
         yield f"[yellow]·[/] {escape(note)}"
     for problem in trace.problems:
@@ -45,12 +47,10 @@ def _stages(stages: tuple[TracedStage, ...]) -> Table:
 
 
 def _runs(runs: tuple[TracedRun, ...]) -> Table:
-    table = Table("run", "key", "MLflow run", "status", "code", "Prefect flow run", "spec", box=box.SIMPLE, pad_edge=False)
+    table = Table("run", "key", "MLflow run", "status", "code", box=box.SIMPLE, pad_edge=False)
     for run in runs:
-        code = f"{run.git_commit[:7]}{' and changes' if run.git_dirty else ''}" if run.git_commit else ""
-        spec = escape(run.spec or "")
         status = run.mlflow_status or f"{run.status} on disk"
-        table.add_row(f"{run.mixture} {run.run}", run.run_key, run.mlflow_run_id or "[yellow]none[/]", status, code, run.flow_run_id or "", spec)
+        table.add_row(escape(f"{run.mixture} {run.run}"), run.run_key, run.mlflow_run_id or "[yellow]none[/]", status, _code(run))
     return table
 
 
@@ -58,19 +58,27 @@ def _mixtures(runs: tuple[TracedRun, ...]) -> Table:
     table = Table("runs of mixture", box=box.SIMPLE, pad_edge=False)
     for column in ("runs", "in MLflow"):
         table.add_column(column, justify="right")
-    for column in ("executions", "code", "Prefect flow runs"):
-        table.add_column(column)
+    table.add_column("code")
     for mixture in dict.fromkeys(run.mixture for run in runs):
         mine = [run for run in runs if run.mixture == mixture]
-        executions = _distinct([run.execution_id and run.execution_id[:DIGITS] for run in mine])
-        code = _distinct([run.git_commit and f"{run.git_commit[:7]}{' and changes' if run.git_dirty else ''}" for run in mine])
         recorded = sum(run.mlflow_run_id is not None for run in mine)
-        table.add_row(escape(mixture), str(len(mine)), str(recorded), executions, code, _distinct([run.flow_run_id for run in mine]))
+        table.add_row(escape(mixture), str(len(mine)), str(recorded), "\n".join(dict.fromkeys(_code(run) for run in mine)))
     return table
 
 
-def _distinct(values: list[str | None]) -> str:
-    return "\n".join(dict.fromkeys(value for value in values if value))
+def _code(run: TracedRun) -> str:
+    return f"{run.git_commit[:7]}{' and changes' if run.git_dirty else ''}" if run.git_commit else ""
+
+
+def _executions(runs: tuple[TracedRun, ...]) -> Iterator[str]:
+    """Where the runs were recorded, and where their specs lie."""
+    for execution, flow_run in dict.fromkeys((run.execution_id, run.flow_run_id) for run in runs if run.execution_id):
+        of_prefect = f", Prefect's flow run {flow_run}" if flow_run else ", by `dvc repro`"
+        yield f" Execution: MLflow's run {execution}{of_prefect}."
+    specs = [run.spec for run in runs if run.spec]
+    if specs:
+        yield f" Spec: {specs[0]}" if len(specs) == 1 else f" Specs: {layout.RUN_DIRECTORIES}/<key>/spec.json"
+    yield ""
 
 
 def _comparison(compared: tuple[ComparedStage, ...]) -> Iterator[Table | str]:

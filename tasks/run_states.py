@@ -88,9 +88,11 @@ def _of_runs(runs: list[PlannedRun], study: Study, mixture: str, versions: Mappi
         mine = published if published and published.run_key == run.spec.key else None
         known = {"mixture": mixture, "run": run.rung.name, "run_key": run.spec.key, "target_tokens": run.plan.tokens_seen}
         if mine is None and is_held(run.directory.lock()) and not run.directory.is_finished:
-            told = "trains" if clock.trains(run) else "waits for its turn in the launch"
             seen, seconds = clock.tokens_seen(run), clock.seconds_left(run)
-            yield RunStanding(**known, state=State.RUNNING, sentence=told, tokens=seen, seconds_left=seconds)
+            state, told = (
+                (State.RUNNING, f"trains, {seen / run.plan.tokens_seen:.0%} done") if clock.trains(run) else (State.WAITING, "its turn comes")
+            )
+            yield RunStanding(**known, state=state, sentence=told, tokens=seen, seconds_left=seconds)
         elif mine is None:
             state, sentence = _not_published(run, published, clock, outdated)
             yield RunStanding(**known, state=state, sentence=sentence, tokens=clock.tokens_seen(run))

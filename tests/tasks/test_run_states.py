@@ -135,9 +135,10 @@ def test_progress_and_time_left_while_it_trains(study):
     at(small_too.directory.metrics_file, 1120)
     with small.directory.lock(), small_too.directory.lock(), big.directory.lock(), big_too.directory.lock():
         found = standings(study)
-    assert [one.state for one in found] == [State.WAITING, State.RUNNING, State.RUNNING, State.RUNNING]
+    assert [one.state for one in found] == [State.WAITING, State.RUNNING, State.WAITING, State.WAITING]
     assert found[0].sentence == "it is trained; its result is published with the others of its mixture"
-    assert [one.sentence for one in found[1:]] == ["trains", "waits for its turn in the launch", "waits for its turn in the launch"]
+    share = 20 * 512 / small.plan.tokens_seen
+    assert [one.sentence for one in found[1:]] == [f"trains, {share:.0%} done", "its turn comes", "its turn comes"]
     assert [one.tokens for one in found] == [small.plan.tokens_seen, 20 * 512, 0, 0]
     left = (small_too.plan.tokens_seen - 20 * 512) / 512
     assert found[1].seconds_left == pytest.approx(left)
