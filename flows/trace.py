@@ -112,7 +112,7 @@ def _stages(sources: Sources, chain: list[str], about: Subject, found: Findings)
     return tuple(
         TracedStage(
             stage=address,
-            asked=address in about.stages,
+            asked=address in about.stages and not about.revision,
             ran=address in sources.entries,
             outputs=outputs.get(address, ()),
             commit=check_git(sources, address, found) if address in sources.entries else None,

@@ -33,7 +33,10 @@ def trace_page(trace: Trace) -> Iterator[Table | str]:
 
 
 def _stages(stages: tuple[TracedStage, ...]) -> Table:
-    table = Table("", "stage", "output", "md5", "on disk", "dvc.lock committed", box=box.SIMPLE, pad_edge=False)
+    table = Table("", "stage", box=box.SIMPLE, pad_edge=False)
+    table.add_column("output", overflow="fold")
+    for column in ("md5", "on disk", "dvc.lock committed"):
+        table.add_column(column, no_wrap=True)
     for stage in stages:
         commit = f"{stage.commit.short}  {stage.commit.date}" if stage.commit else "[yellow]no[/]" if stage.ran else ""
         name = f"[bold]{escape(stage.stage)}[/]" if stage.asked else escape(stage.stage)
@@ -87,7 +90,7 @@ def _comparison(compared: tuple[ComparedStage, ...]) -> Iterator[Table | str]:
         yield f"{len(same)} of {len(compared)} stages had the same entry in dvc.lock as now."
     if len(same) == len(compared):
         return
-    table = Table("stage", "then", "now", "what is another", box=box.SIMPLE, pad_edge=False)
+    table = Table("stage", "then", "now", "what differs", box=box.SIMPLE, pad_edge=False)
     for stage in compared:
         if stage.changed:
             then, now = (", ".join(md5[:DIGITS] for md5 in outs.values()) for outs in (stage.then, stage.now))
