@@ -126,32 +126,40 @@ class LanguageModelHead(nn.Linear):
         return LinearCrossEntropy.apply(x_BLD.flatten(0, 1), self.weight, targets_BL.flatten())  # type: ignore[no-any-return]
 
 
+def logits_at_once(like: Tensor) -> int:
+    return LOGITS_AT_ONCE.get(like.device.type, 1 << 20)
+
+
 class LinearCrossEntropy(torch.autograd.Function):
     """Mean cross-entropy of `x_ND @ weight_VD.T`, chunk by chunk: the gradients are computed with the loss while a chunk's logits are there, so that
-    memory is one chunk's and nothing is computed twice (arXiv 2410.10989, section 3.2)."""
+    memory is one chunk's and nothing is computed twice (arXiv 2410.10989, section 3.2). Leading dimensions, the same in all three, are of stacked
+    models: each has a loss of its own."""
 
     @staticmethod
     def forward(context: Any, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
-        num_tokens = len(targets_N)
-        loss = torch.zeros((), dtype=torch.float32, device=x_ND.device)
+        num_tokens = targets_N.shape[-1]
+        loss = torch.zeros(targets_N.shape[:-1], dtype=torch.float32, device=x_ND.device)
         gradient_x_ND = torch.empty_like(x_ND)
         gradient_weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32)
-        rows = max(1, LOGITS_AT_ONCE.get(x_ND.device.type, 1 << 20) // len(weight_VD))
-        for x, targets, gradient_x in zip(x_ND.split(rows), targets_N.split(rows), gradient_x_ND.split(rows), strict=True):
-            log_probabilities = F.log_softmax(F.linear(x, weight_VD), dim=-1, dtype=torch.float32)
-            loss += F.nll_loss(log_probabilities, targets, reduction="sum")
+        rows = max(1, logits_at_once(x_ND) // weight_VD.shape[-2])
+        chunks = zip(x_ND.split(rows, -2), targets_N.split(rows, -1), gradient_x_ND.split(rows, -2), strict=True)
+        for x, targets, gradient_x in chunks:
+            log_probabilities = F.log_softmax(x @ weight_VD.mT, dim=-1, dtype=torch.float32)
+            chosen = targets.unsqueeze(-1)
+            loss -= log_probabilities.gather(-1, chosen).squeeze(-1).sum(-1)
             gradient_logits = log_probabilities.exp_()
-            gradient_logits[torch.arange(len(targets), device=x.device), targets] -= 1
+            gradient_logits.scatter_add_(-1, chosen, gradient_logits.new_full((), -1.0).expand_as(chosen))
             gradient_logits = gradient_logits.div_(num_tokens).to(x.dtype)
-            torch.matmul(gradient_logits, weight_VD, out=gradient_x)
-            gradient_weight_VD += gradient_logits.T @ x
+            gradient_x.copy_(gradient_logits @ weight_VD)
+            gradient_weight_VD += gradient_logits.mT @ x
         context.save_for_backward(gradient_x_ND, gradient_weight_VD.to(weight_VD.dtype))
         return loss / num_tokens
 
     @staticmethod
     def backward(context: Any, gradient_loss: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
         gradient_x_ND, gradient_weight_VD = context.saved_tensors
-        return gradient_x_ND * gradient_loss.to(gradient_x_ND.dtype), gradient_weight_VD * gradient_loss.to(gradient_weight_VD.dtype), None
+        of_each = gradient_loss[..., None, None]
+        return gradient_x_ND * of_each.to(gradient_x_ND.dtype), gradient_weight_VD * of_each.to(gradient_weight_VD.dtype), None
 
 
 def export_llama(model: ProxyLM, directory: Path, max_length: int) -> None:

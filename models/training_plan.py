@@ -148,3 +148,8 @@ def plan(shape: ModelShape, vocab_size: int, budget_tokens: int, config: Trainin
         # 6. FLOPs: exact, attention included.
         train_flops=train_flops(shape, vocab_size, config.sequence_length, steps * batch_tokens),
     )
+
+
+def largest_divisor(number: int, at_most: int) -> int:
+    """The largest micro-batch that deals `number` sequences out evenly."""
+    return next(divisor for divisor in range(min(number, at_most), 0, -1) if number % divisor == 0)

@@ -11,6 +11,9 @@ TOKENIZER = Path("data/tokenizer")  # tokenizer.json and its config, as transfor
 TOKENS = Path("data/tokens")  # <recipe>/<domain>.bin, <domain>.offsets.npy, manifest.json
 RUNS = Path("results/runs")  # <mixture>/<run name>/result.json, metrics.jsonl, model/
 EVALUATIONS = Path("results/evaluations")  # <mixture>.parquet: one row is one metric of one run on one benchmark
+SWARMS = Path("results/swarms")  # <swarm>/mixtures.csv, losses.csv, runs.csv, available.csv: tables for `assay mix`
+PROPOSALS = Path("results/proposals")  # <swarm>.json
+INDEX = "index"  # the column that names a run in the tables of a swarm: its place among the samples
 FIT = Path("results/fit")  # runs.parquet, laws.json, verdict.json
 REPORT = Path("report")  # index.html, plots/*.csv
 

@@ -73,7 +73,7 @@ def pretrain(study: Study, mixture: str, follower: Follower | None = None) -> li
         waiting = {run.spec.key: run for run in runs if not run.directory.holds(run.snapshot_steps)}
         if waiting:
             launch(mixture, list(waiting.values()), study, follower)
-        results = [result_of(run, study, mixture) for run in runs]
+        results = [result_of(run, mixture, recipe) for run in runs]
         with replace_directory(layout.RUNS / mixture) as directory:
             for run, result in zip(runs, results, strict=True):
                 publish(run, result, directory / result.run)
@@ -163,11 +163,14 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Followe
         wait(launcher, mixture, runs, partial(follow, follower, mixture, study.mixtures[mixture].recipe) if follower else None)
     missing = [run.rung.name for run in runs if not run.directory.holds(run.snapshot_steps)]
     if missing:
-        tail = "\n".join(log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:])
         raise StudyError(
             f"{len(missing)} of {len(runs)} runs of mixture '{mixture}' did not finish (first {missing[0]}; the launcher exited with "
-            f"{launcher.returncode}). Run the same command again to go on from the last checkpoints. The end of {log_file}:\n{tail}"
+            f"{launcher.returncode}). Run the same command again to go on from the last checkpoints. The end of {log_file}:\n{log_tail(log_file)}"
         )
+
+
+def log_tail(path: Path) -> str:
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:])
 
 
 def wait(launcher: subprocess.Popen[bytes], mixture: str, runs: list[PlannedRun], follow: Callable[[PlannedRun], None] | None) -> None:
@@ -244,7 +247,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def result_of(run: PlannedRun, study: Study, mixture: str) -> RunResult:
+def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
     outcome, spec, plan = run.directory.outcome(), run.spec, run.plan
     sequences = outcome.steps * plan.batch_sequences
     unique = {domain: len(run.stream.tokens[i]) for i, domain in enumerate(run.stream.domains)}
@@ -252,7 +255,7 @@ def result_of(run: PlannedRun, study: Study, mixture: str) -> RunResult:
         run_key=spec.key,
         run=run.rung.name,
         mixture=mixture,
-        recipe=study.mixtures[mixture].recipe,
+        recipe=recipe,
         size=run.rung.size,
         seed=run.rung.seed,
         initialization_seed=spec.initialization_seed,

@@ -6,13 +6,11 @@ What a run reads and how it starts depend on its spec alone; a run that was kill
 # ruff: noqa: E402 (the environment decides what DeepSpeed is when it is imported)
 import argparse
 import gc
-import hashlib
 import json
 import math
 import os
 import shutil
 import sys
-import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -24,9 +22,10 @@ import torch.utils.deterministic
 
 from models.proxy_lm import ProxyLM, export_llama
 from models.token_stream import TokenStream
-from models.training_plan import TrainingConfig
+from models.training_plan import TrainingConfig, largest_divisor
 from tasks.atomic import read_json, replace_directory, replace_file, write_json
-from tasks.run_directory import Launch, RunDirectory, RunOutcome
+from tasks.processes import end_with_standard_input
+from tasks.run_directory import Launch, RunDirectory, md5_of
 from tasks.tokenize_corpus import load_tokens
 
 if not torch.cuda.is_available():
@@ -42,7 +41,6 @@ if sys.modules["mlflow"] is None:
 ACCELERATOR: Any = get_accelerator()
 COLLECTIVE_TIMEOUT = timedelta(minutes=15)
 CHECKPOINTS_KEPT = 2
-FINAL_ROWS = 5  # of metrics, whose mean loss is the final one: a tenth of a run
 
 
 def main() -> None:
@@ -52,7 +50,7 @@ def main() -> None:
     parser.add_argument("--local_rank", type=int, help="as DeepSpeed's launcher passes it; the environment says the same")
     arguments = parser.parse_args()
     if arguments.ends_with_stdin:
-        threading.Thread(target=exit_with_stdin, daemon=True).start()
+        end_with_standard_input()
     launch = Launch.model_validate(read_json(arguments.launch_file))
     start_ranks()
     corpus = load_tokens(Path(launch.tokens))
@@ -61,12 +59,6 @@ def main() -> None:
         Training(run, launch, run.spec().stream(corpus.tokens_by_domain)).train()
         gc.collect()
     torch.distributed.destroy_process_group()
-
-
-def exit_with_stdin() -> None:
-    while os.read(sys.stdin.fileno(), 1):
-        pass
-    os._exit(1)
 
 
 def start_ranks() -> None:
@@ -218,11 +210,7 @@ class Training:
         if status == "completed":
             self.export(self.run.model)
         if self.rank == 0:
-            tokens = self.step * self.plan.batch_tokens
-            write_json(self.run.timing_file, {"wall_seconds": seconds, "tokens_per_second": tokens / seconds, "ranks": self.ranks})
-            final = [row["train_loss"] for row in self.rows[-FINAL_ROWS:]]
-            loss = sum(final) / len(final) if status == "completed" else None
-            write_json(self.run.result_file, RunOutcome(status=status, steps=self.step, final_train_loss=loss).model_dump())
+            self.run.conclude(status, self.step, self.rows, seconds, self.ranks)
             shutil.rmtree(self.run.checkpoints, ignore_errors=True)
         self.engine.destroy()
 
@@ -279,17 +267,8 @@ def start_engine(model: ProxyLM, config: TrainingConfig, batch_sequences: int, m
     return engine
 
 
-def largest_divisor(number: int, at_most: int) -> int:
-    return next(divisor for divisor in range(min(number, at_most), 0, -1) if number % divisor == 0)
-
-
 def is_whole(directory: Path, checkpoint: dict[str, Any]) -> bool:
     return all((directory / name).exists() and md5_of(directory / name) == md5 for name, md5 in checkpoint["md5_by_file"].items())
-
-
-def md5_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -27,3 +29,14 @@ def _use_one_thread() -> None:
     """In a worker: the cores are taken by the other workers."""
     os.environ["POLARS_MAX_THREADS"] = "1"  # read when Polars is imported
     pa.set_cpu_count(1)
+
+
+def end_with_standard_input() -> None:
+    """Ends this process when its standard input does: when whoever started it, and holds the other end of the pipe, is gone."""
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -18,12 +18,20 @@ from tasks.atomic import read_json, write_json
 
 PROJECT = Path(__file__).resolve().parent.parent
 
-# The files that decide a run's weights; a change of one makes every run another run.
-CODE = ("models/ladder.py", "models/proxy_lm.py", "models/token_stream.py", "models/training_plan.py", "tasks/pretrain_worker.py")
+# The files that decide a run's weights; a change of one makes every run another run. The last trains it.
+OF_ALL_RUNS = ("models/ladder.py", "models/proxy_lm.py", "models/token_stream.py", "models/training_plan.py")
+CODE = (*OF_ALL_RUNS, "tasks/pretrain_worker.py")
+SWARM_CODE = (*OF_ALL_RUNS, "models/proxy_swarm.py", "tasks/swarm_worker.py")
+FINAL_ROWS = 5  # of metrics, whose mean loss is the final one: a tenth of a run
 
 
-def code_md5() -> str:
-    return hashlib.md5(b"".join((PROJECT / name).read_bytes() for name in CODE)).hexdigest()
+def code_md5(names: tuple[str, ...] = CODE) -> str:
+    return hashlib.md5(b"".join((PROJECT / name).read_bytes() for name in names)).hexdigest()
+
+
+def md5_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 class RunSpec(Frozen):
@@ -113,6 +121,14 @@ class RunDirectory:
     def write_spec(self, spec: RunSpec) -> None:
         write_json(self.spec_file, spec.model_dump(mode="json"))
 
+    def conclude(self, status: Literal["completed", "diverged"], steps: int, rows: list[dict[str, Any]], seconds: float, ranks: int) -> None:
+        """Writes the timing and, last, the result. `seconds`: of wall time, that were this run's."""
+        tokens = steps * self.spec().plan.batch_tokens
+        write_json(self.timing_file, {"wall_seconds": seconds, "tokens_per_second": tokens / seconds, "ranks": ranks})
+        final = [row["train_loss"] for row in rows[-FINAL_ROWS:]]
+        loss = sum(final) / len(final) if status == "completed" else None
+        write_json(self.result_file, RunOutcome(status=status, steps=steps, final_train_loss=loss).model_dump())
+
 
 class Launch(Frozen):
     """What one launch of the training worker is asked: runs by key, trained one after another."""
@@ -120,6 +136,14 @@ class Launch(Frozen):
     run_keys: tuple[str, ...]
     tokens: str  # directory of the tokenized corpus
     snapshots: tuple[float, ...]  # shares of each run's steps after which its model is kept
+    hardware: Hardware
+
+
+class SwarmLaunch(Frozen):
+    """What the processes of a swarm are asked: each its share of the runs, by key."""
+
+    shares: tuple[tuple[str, ...], ...]
+    tokens: str  # directory of the tokenized corpus
     hardware: Hardware
 
 

@@ -8,7 +8,7 @@ import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from models.frozen import Frozen, Name, StudyError, nearest
-from models.ladder import Ladder
+from models.ladder import PRESETS, Ladder
 from models.training_plan import Hardware, TrainingConfig
 from tasks import layout
 from tasks.benchmarks.config import EvaluationConfig
@@ -62,6 +62,31 @@ class Mixture(Frozen):
         return self
 
 
+class Swarm(Frozen):
+    """Many mixtures of one recipe, sampled around its natural shares and trained together at one small size: what a mixture law is fitted to, and a
+    mixture proposed from (RegMix, arXiv 2407.01492)."""
+
+    recipe: Name
+    size: str = Field(description="name of a preset")
+    tokens_per_parameter: PositiveFloat
+    mixtures: Annotated[int, Field(ge=5)] = Field(default=64, description="how many; the first is the natural one")
+    seed: int = Field(default=1, description="of the samples, the initialisation and the order of documents: the same for all runs")
+    max_epochs: PositiveFloat | None = Field(default=None, description="cap on how often a run may repeat any domain")
+    target_max_epochs: PositiveFloat | None = Field(default=4.0, description="the same cap for what is proposed, at the target's tokens")
+    temperature: float = Field(default=0.5, gt=0, le=1, description="exponent of the natural shares in the centre of the samples; 1 keeps them")
+    strengths: tuple[PositiveFloat, PositiveFloat] = Field(
+        default=(0.1, 5.0), description="smallest and largest sum of the Dirichlet distribution's parameters: small ones give corners"
+    )
+    apart: float = Field(default=0.02, ge=0, lt=1, description="share of tokens in which any two mixtures differ, at least")
+
+    @model_validator(mode="after")
+    def _can_be_sampled(self) -> Self:
+        known(self.size, PRESETS, "size")
+        if self.strengths[0] > self.strengths[1]:
+            raise ValueError(f"strengths must be the smallest and the largest: {list(self.strengths)}")
+        return self
+
+
 class Target(Frozen):
     """The scale that the verdict is about, and what wins there."""
 
@@ -84,6 +109,7 @@ class Study(Frozen):
     recipes: Annotated[dict[Name, Recipe], Field(min_length=1)]
     tokenizer: TokenizerConfig = TokenizerConfig()
     mixtures: Annotated[dict[Name, Mixture], Field(min_length=1)]
+    swarms: dict[Name, Swarm] = {}
     ladder: Ladder
     training: TrainingConfig = TrainingConfig()
     hardware: Hardware = Hardware()
@@ -115,6 +141,8 @@ class Study(Frozen):
             lineage(self.recipes, name)
         for name, mixture in self.mixtures.items():
             known(mixture.recipe, self.recipes, f"mixtures.{name}.recipe")
+        for name, swarm in self.swarms.items():
+            known(swarm.recipe, self.recipes, f"swarms.{name}.recipe")
         domains = self.declared_domains
         if domains is not None:
             for where, named in self._domains_by_place():

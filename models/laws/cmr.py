@@ -92,16 +92,10 @@ class Cmr(Estimator):
         return estimate_of(fitted, draws_with_priors(fitted, options, clusters))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CmrEstimate(Estimate):
     general: ParametricEstimate
     domain: ParametricEstimate | None
-    coefficients: Mapping[str, float]
-    draws: Mapping[str, Array]
-    objective_name: str
-    objective: float
-    metrics: Mapping[str, float]
-    warnings: tuple[str, ...]
 
     @classmethod
     def of(cls, general: ParametricEstimate, domain: ParametricEstimate | None, measured_base: bool) -> "CmrEstimate":

@@ -42,12 +42,11 @@ def normalised(columns: Mapping[str, Array], names: Sequence[str]) -> dict[str, 
     return dict(columns) | {name: columns[name] / sums for name in names}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MixtureEstimate(ParametricEstimate):
     """A law of the mixture, asked at mixtures that sum to one."""
 
     weight_columns: tuple[str, ...]  # that must sum to one
-    notes: tuple[str, ...] = ()
 
     def predict(self, inputs: Mapping[str, Array]) -> Array:
         return super().predict(normalised(inputs, self.weight_columns))

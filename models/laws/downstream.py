@@ -141,16 +141,10 @@ def _of(step: Parametric, options: Options) -> Options:
     return replace(options, fixed=fixed, starts=starts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DownstreamEstimate(Estimate):
     first: Estimate | None
     second: Estimate
-    coefficients: Mapping[str, float]
-    draws: Mapping[str, Array]
-    objective_name: str
-    objective: float
-    metrics: Mapping[str, float]
-    warnings: tuple[str, ...]
 
     @classmethod
     def of(cls, first: Estimate | None, second: Estimate) -> "DownstreamEstimate":

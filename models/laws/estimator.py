@@ -36,6 +36,7 @@ class Prediction:
     draws: Array  # (b); empty without a bootstrap
 
 
+@dataclass(frozen=True, kw_only=True)
 class Estimate(ABC):
     """A fitted law."""
 
@@ -54,6 +55,11 @@ class Estimate(ABC):
     @abstractmethod
     def predictions(self, inputs: Mapping[str, float]) -> tuple[Prediction, ...]:
         """All responses at one point, with their draws."""
+
+    def prediction(self, response: str, inputs: Mapping[str, float]) -> Prediction:
+        """Of the response that `predict` and `draws_at` speak of, at one point."""
+        point = {name: np.array([value]) for name, value in inputs.items()}
+        return Prediction(response, float(self.predict(point)[0]), self.draws_at(point)[:, 0])
 
     def draws_at(self, inputs: Mapping[str, Array]) -> Array:
         """(b, n) draws of the response at n points."""

@@ -41,7 +41,7 @@ class Isoflop(Estimator):
     Source: arXiv 2203.15556 section 3.2 (approach 2); 2406.19146, whose pairs and exponents it reproduces.
     Bounds: G, H, E, A > 0; 0 < alpha < 3.
     Starts: none; parabolas and lines are linear least squares. E, A and alpha as in the law `power`.
-    Identifiability: three budgets at least. The exponents are as sure as budgets are many and far apart; E needs five budgets, and more to be known.
+    Identifiability: three budgets at least. The exponents are as sure as budgets are many and far apart; E needs four budgets, and more to be known.
     Draws hold the scatter of the optima, not what is systematic, such as a schedule that suits some budgets better than others.
     """
 
@@ -157,8 +157,7 @@ def _loss_law(by_budget: list[Budget], options: Options, delta: float) -> _LossL
     asked = replace(options, fixed=fixed if has_e else fixed | {"E": 1e-12 * floors.min()}, starts=starts if has_e else {})
     estimate = Parametric(Power("C"), delta).estimate({"C": flops, "loss": floors}, asked)
     if not has_e:
-        without = ({name: value for name, value in of.items() if name != "E"} for of in (estimate.coefficients, estimate.draws))
-        estimate = replace(estimate, **dict(zip(("coefficients", "draws"), without, strict=True)))
+        estimate = _without_e(estimate, flops, options.seed)
     curvatures = np.array([one.bowl.curvature[0, 0] for one in by_budget])
     exponent = {} if len(by_budget) > 2 else {"exponent": 0.0}
     level = {"level": float(curvatures[0])} if len(by_budget) == 1 else {}
@@ -166,8 +165,28 @@ def _loss_law(by_budget: list[Budget], options: Options, delta: float) -> _LossL
     return _LossLaw(estimate, curvature)
 
 
+def _without_e(estimate: ParametricEstimate, flops: Array, seed: int) -> ParametricEstimate:
+    """L*(C) = A C^-alpha, whose draws are of laws with any E below the losses of the budgets, so that intervals hold what can't be told."""
+    _, A_b, alpha_b = estimate.values_b.T
+    loss_mb = A_b * flops[:, None] ** -alpha_b
+    E_b = np.random.default_rng(seed).uniform(0, loss_mb.min(axis=0))
+    centred = np.log(flops / np.exp(np.log(flops).mean()))
+    log_rest = np.log(loss_mb - E_b)
+    alpha_b = -centred @ log_rest / (centred @ centred)
+    A_b = np.exp(log_rest.mean(axis=0) + alpha_b * np.log(flops).mean())
+    return replace(
+        estimate,
+        values_b=np.column_stack([E_b, A_b, alpha_b]),
+        coefficients={name: value for name, value in estimate.coefficients.items() if name != "E"},
+        draws={"A": A_b, "alpha": alpha_b},
+    )
+
+
 def _no_e(num_budgets: int) -> str:
-    return f"With {num_budgets} budgets E of the minimum loss can't be told: it is taken as A C^-alpha, which is too low far beyond these budgets."
+    return (
+        f"With {num_budgets} budgets E of the minimum loss can't be told: it is taken as A C^-alpha, which is too low far beyond these budgets; "
+        "the intervals are those of any E."
+    )
 
 
 def _left_out_in_words(left_out: list[LeftOut]) -> list[str]:
@@ -204,18 +223,11 @@ def _notes(columns: Mapping[str, Array], options: Options) -> tuple[str, ...]:
     return tuple(notes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class IsoflopEstimate(Estimate):
     size_line: LogLine
     token_line: LogLine
     loss_law: _LossLaw | None
-    coefficients: Mapping[str, float]
-    draws: Mapping[str, Array]
-    objective: float
-    metrics: Mapping[str, float]
-    warnings: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    objective_name: str = "sum of squared residuals of log N*"
 
     @classmethod
     def of(
@@ -229,6 +241,7 @@ class IsoflopEstimate(Estimate):
             loss_law=loss_law,
             coefficients={name: value for part in parts for name, value in part.coefficients.items()},
             draws={name: draws for part in parts for name, draws in part.draws.items()},
+            objective_name="sum of squared residuals of log N*",
             objective=size_line.squares,
             metrics={},
             warnings=warnings,
@@ -258,7 +271,7 @@ class IsoflopEstimate(Estimate):
         """At C: N*, D* and L*. At N and C: the loss."""
         point = {name: np.array([value]) for name, value in inputs.items()}
         if "N" in point and self.loss_law:
-            return (Prediction("loss", float(self.predict(point)[0]), self.draws_at(point)[:, 0]),)
+            return (self.prediction("loss", inputs),)
         C = point["C"]
         lines = (("N", self.size_line), ("D", self.token_line))
         optimal = tuple(Prediction(name, float(line.at(C)[0]), line.draws_at(C)[:, 0]) for name, line in lines)

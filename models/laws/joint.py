@@ -75,8 +75,9 @@ class Joint(Estimator):
             coefficients=dict(zip(law.names, map(float, values), strict=True)),
             draws=dict(zip(law.names, values_b.T, strict=True)),
             objective_name=f"{form} form: {fitted_units.objective_name}",
+            notes=(why,),
         )
-        return MixtureEstimate(**vars(in_units), weight_columns=self.weight_columns, notes=(why,))
+        return MixtureEstimate(**vars(in_units), weight_columns=self.weight_columns)
 
     def _form(self, rows: "Rows", options: Options) -> tuple[Form, str]:
         """The form, and why, in a sentence."""

@@ -51,24 +51,17 @@ class MixtureRegression(Estimator):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RegressionEstimate(Estimate):
     fitted: FittedMixtureLaw
     inputs: tuple[str, ...]
     options: Options
-    coefficients: Mapping[str, float]
-    draws: Mapping[str, Array]
-    objective_name: str
-    objective: float
-    metrics: Mapping[str, float]
-    warnings: tuple[str, ...]
 
     def predict(self, inputs: Mapping[str, Array]) -> Array:
         return self.fitted.predict(_weights(inputs, self.inputs))
 
     def predictions(self, inputs: Mapping[str, float]) -> tuple[Prediction, ...]:
-        point = {name: np.array([value]) for name, value in inputs.items()}
-        return (Prediction("loss", float(self.predict(point)[0]), self.draws_at(point)[:, 0]),)
+        return (self.prediction("loss", inputs),)
 
     def draws_at(self, inputs: Mapping[str, Array]) -> Array:
         weights_nd = _weights(inputs, self.inputs)

@@ -120,7 +120,7 @@ class Overfitting(Estimator):
         return float(columns["U"].mean())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OverfittingEstimate(ParametricEstimate):
     shares: tuple[float, float]  # smallest and largest in the table
     unique_tokens: float | None

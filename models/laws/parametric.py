@@ -103,25 +103,18 @@ class Parametric(Estimator):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ParametricEstimate(Estimate):
     law: Law
     fitted: Fit  # of the free parameters
     values: Array  # of all parameters
     values_b: Array  # (b, all)
-    coefficients: Mapping[str, float]
-    draws: Mapping[str, Array]
-    objective_name: str
-    objective: float
-    metrics: Mapping[str, float]
-    warnings: tuple[str, ...]
 
     def predict(self, inputs: Mapping[str, Array]) -> Array:
         return np.exp(self.law.log_prediction(self.values, inputs))
 
     def predictions(self, inputs: Mapping[str, float]) -> tuple[Prediction, ...]:
-        point = {name: np.array([value]) for name, value in inputs.items()}
-        return (Prediction(self.law.response, float(self.predict(point)[0]), self.draws_at(point)[:, 0]),)
+        return (self.prediction(self.law.response, inputs),)
 
     def draws_at(self, inputs: Mapping[str, Array]) -> Array:
         rows = len(next(iter(inputs.values())))

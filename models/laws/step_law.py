@@ -187,18 +187,11 @@ def _notes(settings: Sequence[_Setting], columns: Mapping[str, Array], options: 
     return tuple(notes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StepLawEstimate(Estimate):
     rate: LogLine
     batch: LogLine
     surface: _Surface
-    coefficients: Mapping[str, float]
-    draws: Mapping[str, Array]
-    objective_name: str
-    objective: float
-    metrics: Mapping[str, float]
-    warnings: tuple[str, ...]
-    notes: tuple[str, ...]
 
     def excess_losses(self, settings: Sequence[_Setting], z: Array, loss: Array) -> Array:
         """(m) of each setting's run nearest to the law, over its best run."""
@@ -227,7 +220,7 @@ class StepLawEstimate(Estimate):
             N, D = point["N"], point["D"]
             lines = (("lr", self.rate, (N, D)), ("batch", self.batch, (D,)), ("loss", self.surface.lowest, (N, D)))
             return tuple(Prediction(name, float(line.at(*x)[0]), line.draws_at(*x)[:, 0]) for name, line, x in lines)
-        return (Prediction("loss", float(self.predict(point)[0]), self.draws_at(point)[:, 0]),)
+        return (self.prediction("loss", inputs),)
 
 
 def _off(inputs: Mapping[str, Array], rate: Array, batch: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Iterated search for the best mixture: propose, train, refit, shrink (CLIMB, arXiv 2504.13161 section 3.2).
+"""Iterated search for the best mixture: propose, train, refit, shrink (CLIMB, arXiv 2504.13161).
 
 The first round spreads over what is feasible. Every later one refits the law to all runs so far, keeps the candidates that it predicts best, half as
 many each round, and trains those of them that may beat the proposal or tell most about it (`next_runs`).

@@ -26,6 +26,7 @@ STUDY = {
     "recipes": {"raw": {"from": "pool", "steps": []}, "clean": {"from": "raw", "steps": [{"step": "normalize"}, {"step": "exact-duplicates"}]}},
     "tokenizer": {"vocab_size": 384},
     "mixtures": {"raw-natural": {"recipe": "raw", "weights": "natural"}, "clean-uniform": {"recipe": "clean", "weights": "uniform"}},
+    "swarms": {},
     "ladder": {"sizes": ["10k", "30k"], "tokens_per_parameter": [0.5, 1], "seeds": [1, 2]},
     "training": {"sequence_length": 64},
     "hardware": {"ranks": 2},

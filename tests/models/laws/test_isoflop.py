@@ -133,6 +133,17 @@ def test_what_holds_no_law_is_refused():
         fitted({"N": np.array([1e8, 1.1e8, 1.3e8, 1e8]), "C": np.full(4, 1e20)})
 
 
+def test_with_three_budgets_the_interval_of_the_loss_holds_any_floor():
+    """E is not among the coefficients, and without it a loss two decades on is too low."""
+    estimate = fitted(runs(3, 9, noise=0.001), bootstrap=200)
+    assert "E" not in estimate.coefficients
+    size, tokens, loss = estimate.predictions({"C": 1e23})
+    low, high = np.quantile(loss.draws, [0.05, 0.95])
+    truth = np.exp(Chinchilla().log_prediction(SCALING, {"N": np.array([size.value]), "D": np.array([tokens.value])}))[0]
+    assert low < truth < high
+    assert loss.value < truth
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("budgets", "noise"), [(4, 0.003), (7, 0.002)])
 def test_intervals_cover_the_truth(budgets, noise):

@@ -1,0 +1,232 @@
+"""One process of a swarm: trains its share of the runs, as many of them at once as is fastest here (models/proxy_swarm.py).
+
+A run is its own: its stream, its clipping, its checkpoints. How many are stacked changes none of them, on a CPU not by a bit; so runs that were
+interrupted go on in whatever stacks they are put in.
+"""
+
+import argparse
+import gc
+import json
+import math
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import psutil
+import torch
+import torch.utils.deterministic
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.ladder import num_params
+from models.proxy_lm import export_llama
+from models.proxy_swarm import ProxySwarm
+from models.training_plan import TrainingConfig, largest_divisor
+from tasks.atomic import read_json, replace_directory, replace_file, write_json
+from tasks.processes import end_with_standard_input
+from tasks.run_directory import RunDirectory, SwarmLaunch, md5_of
+from tasks.tokenize_corpus import load_tokens
+
+PROBE_STEPS = 2  # of each size of stack that is tried, after one that warms up
+SLOWER = 0.95  # of the fastest so far: larger stacks are not tried
+BYTES_PER_PARAMETER = 16  # in fp32: itself, its gradient, two moments
+MEMORY_SHARE = 0.5  # of what is free on the host, for these; the rest is for activations and other processes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("launch_file", type=Path)
+    parser.add_argument("place", type=int, help="which share of the runs")
+    arguments = parser.parse_args()
+    end_with_standard_input()
+    launch = SwarmLaunch.model_validate(read_json(arguments.launch_file))
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    device = torch.device("cuda", arguments.place) if torch.cuda.is_available() else torch.device("cpu")
+    if device.type == "cpu":
+        torch.set_num_threads(max(1, torch.get_num_threads() // len(launch.shares)))
+    tokens_by_domain = load_tokens(Path(launch.tokens)).tokens_by_domain
+    members = [Member(RunDirectory(key), tokens_by_domain) for key in launch.shares[arguments.place]]
+    at_once = fastest_stack(members[0], len(members), launch, device)
+    for _, at_one_step in groupby(sorted(members, key=lambda member: -member.step), key=lambda member: member.step):
+        waiting = list(at_one_step)
+        for start in range(0, len(waiting), at_once):
+            Stack(waiting[start : start + at_once], launch.hardware.micro_batch_sequences, device).train(launch.hardware.checkpoint_every_seconds)
+            gc.collect()
+
+
+class Member:
+    """One run: where it stands, and its last checkpoint."""
+
+    def __init__(self, run: RunDirectory, tokens_by_domain: Mapping[str, np.ndarray]):
+        self.run, self.spec = run, run.spec()
+        self.plan = self.spec.plan
+        self.stream = self.spec.stream(tokens_by_domain)
+        self.step, self.seconds = 0, 0.0
+        self.rows: list[dict[str, Any]] = []
+        self.interval_losses: list[float] = []
+        self.state: dict[str, Tensor] | None = None
+        self._read_checkpoint()
+        with replace_file(run.metrics_file) as path:
+            path.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
+
+    def _read_checkpoint(self) -> None:
+        listed = self.run.checkpoints / "list.json"
+        if not listed.exists():
+            return
+        last = read_json(listed)
+        path = self.run.checkpoints / last["file"]
+        if path.exists() and md5_of(path) == last["md5"]:
+            self.state = load_file(path)
+            self.step, self.seconds, self.rows, self.interval_losses = (last[key] for key in ("step", "seconds", "rows", "interval_losses"))
+
+    def write_checkpoint(self, state: dict[str, Tensor], seconds: float) -> None:
+        """It counts from when it stands in the list, with the hash of its file."""
+        directory, name = self.run.checkpoints, f"step-{self.step}.safetensors"
+        directory.mkdir(parents=True, exist_ok=True)
+        save_file(state, directory / name)
+        facts = {"step": self.step, "seconds": self.seconds + seconds, "rows": self.rows, "interval_losses": self.interval_losses}
+        write_json(directory / "list.json", {"file": name, "md5": md5_of(directory / name), **facts})
+        for old in directory.glob("step-*"):
+            if old.name != name:
+                old.unlink()
+
+    def log(self, gradient_norm: float) -> None:
+        """Adds the row of an interval of tokens that ended."""
+        row = {
+            "step": self.step,
+            "tokens": self.step * self.plan.batch_tokens,
+            "train_loss": sum(self.interval_losses) / len(self.interval_losses),
+            "gradient_norm": gradient_norm,
+            "learning_rate": self.plan.learning_rate_at(self.step - 1),
+        }
+        self.rows.append(row)
+        self.interval_losses = []
+        with self.run.metrics_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+class Stack:
+    """Members that stand at the same step, trained together to the end."""
+
+    def __init__(self, members: Sequence[Member], micro_batch_sequences: int, device: torch.device):
+        self.members, self.device = members, device
+        self.alive = list(range(len(members)))
+        spec, self.plan = members[0].spec, members[0].plan
+        self.micro_sequences = largest_divisor(self.plan.batch_sequences, micro_batch_sequences)
+        self.step = members[0].step
+        dtype = torch.bfloat16 if spec.training.precision == "bf16" else torch.float32
+        self.swarm = ProxySwarm(spec.shape, spec.vocab_size, [member.spec.initialization_seed for member in members], dtype).to(device)
+        self.optimizer = adam(self.swarm, spec.training)
+        self.max_norm = spec.training.gradient_clip
+        if states := [member.state for member in members if member.state is not None]:
+            self._restore(states)
+
+    def train(self, checkpoint_every_seconds: float) -> None:
+        started = saved = time.monotonic()
+        while self.step < self.plan.steps and self.alive:
+            losses, norms = (of_members.tolist() for of_members in self.train_step())
+            self.step += 1
+            for index in list(self.alive):
+                member = self.members[index]
+                member.step = self.step
+                member.interval_losses.append(losses[index])
+                if not (math.isfinite(losses[index]) and math.isfinite(norms[index])):
+                    self.finish(index, "diverged", time.monotonic() - started)
+                elif self.plan.is_logged(self.step):
+                    member.log(norms[index])
+            if time.monotonic() - saved > checkpoint_every_seconds and self.step < self.plan.steps:
+                for index in self.alive:
+                    self.members[index].write_checkpoint(self._state(index), (time.monotonic() - started) / len(self.members))
+                saved = time.monotonic()
+        for index in list(self.alive):
+            self.finish(index, "completed", time.monotonic() - started)
+
+    def train_step(self) -> tuple[Tensor, Tensor]:
+        """One optimizer step of all members; their mean losses before it and their gradients' norms, [S] each."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.learning_rate_at(self.step)
+        first, batch = self.step * self.plan.batch_sequences, self.plan.batch_sequences
+        total_S = torch.zeros(len(self.members), device=self.device)
+        for start in range(first, first + batch, self.micro_sequences):
+            sequences = np.stack([member.stream.sequences(start, start + self.micro_sequences) for member in self.members])
+            sequences_SBL = torch.from_numpy(sequences).to(self.device)
+            losses_S = self.swarm(sequences_SBL[..., :-1], sequences_SBL[..., 1:]) * (self.micro_sequences / batch)
+            losses_S.sum().backward()
+            total_S += losses_S.detach()
+        norms_S = self.swarm.clip_gradients(self.max_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return total_S, norms_S
+
+    def finish(self, index: int, status: Literal["completed", "diverged"], seconds: float) -> None:
+        """The model and, last, the result of one member; then its checkpoints can go. Its time is its share of the stack's."""
+        member = self.members[index]
+        self.alive.remove(index)
+        if status == "completed":
+            with replace_directory(member.run.model) as directory:
+                export_llama(self.swarm.member(index), directory, self.plan.sequence_length)
+        member.run.conclude(status, member.step, member.rows, member.seconds + seconds / len(self.members), ranks=1)
+        shutil.rmtree(member.run.checkpoints, ignore_errors=True)
+
+    def _state(self, index: int) -> dict[str, Tensor]:
+        """A member's slice of parameters and moments."""
+        state = {}
+        for name, parameter in self.swarm.stacked.items():
+            moments = self.optimizer.state[parameter]
+            for of, tensor in (("parameter", parameter.detach()), ("exp_avg", moments["exp_avg"]), ("exp_avg_sq", moments["exp_avg_sq"])):
+                state[f"{of}/{name}"] = tensor[index].cpu().contiguous()
+        return state
+
+    @torch.no_grad()
+    def _restore(self, states: Sequence[Mapping[str, Tensor]]) -> None:
+        for name, parameter in self.swarm.stacked.items():
+            stacked = {of: torch.stack([state[f"{of}/{name}"] for state in states]).to(self.device) for of in ("parameter", "exp_avg", "exp_avg_sq")}
+            parameter.copy_(stacked.pop("parameter"))
+            self.optimizer.state[parameter] = {"step": torch.tensor(float(self.step), device=self.device), **stacked}
+
+
+def adam(swarm: ProxySwarm, config: TrainingConfig) -> torch.optim.AdamW:
+    """Norms have no weight decay."""
+    parameters = list(swarm.stacked.values())
+    groups = [
+        {"params": [parameter for parameter in parameters if parameter.dim() == 3], "weight_decay": config.weight_decay},
+        {"params": [parameter for parameter in parameters if parameter.dim() < 3], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, betas=(config.adam_beta1, config.adam_beta2), fused=True)
+
+
+def fastest_stack(like: Member, most: int, launch: SwarmLaunch, device: torch.device) -> int:
+    """How many runs at once give the most tokens per second here, by a short measurement of 1, 2, 4, ... up to `most`, as far as memory goes."""
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available // len(launch.shares)
+    fits = max(1, int(MEMORY_SHARE * free / (BYTES_PER_PARAMETER * num_params(like.spec.shape, like.spec.vocab_size))))
+    best, best_speed = 1, 0.0
+    for size in (1 << power for power in range(most.bit_length())):
+        if size > min(most, fits):
+            break
+        stack = Stack([_from_the_start(like)] * size, launch.hardware.micro_batch_sequences, device)
+        stack.train_step()
+        began = time.monotonic()
+        for _ in range(PROBE_STEPS):
+            stack.train_step()[0].tolist()
+        speed = size * PROBE_STEPS / (time.monotonic() - began)
+        if speed < SLOWER * best_speed:
+            break
+        if speed > best_speed:
+            best, best_speed = size, speed
+    return best
+
+
+def _from_the_start(member: Member) -> Member:
+    """A copy that trains nothing of its own: for measurements."""
+    fresh = object.__new__(Member)
+    vars(fresh).update(vars(member) | {"state": None, "step": 0})
+    return fresh
+
+
+if __name__ == "__main__":
+    main()
