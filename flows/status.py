@@ -19,6 +19,7 @@ from tasks import layout
 from tasks.atomic import read_json
 from tasks.run_states import RunStanding, State, is_held, run_standings
 from tasks.study import Study
+from tasks.swarm_states import swarm_standings
 
 SERVICES = ("prefect", "worker", "mlflow", "report")
 STUDY_LOCK = layout.LOCAL / "study.lock"
@@ -61,7 +62,7 @@ def status(study: Study) -> Status:
         executing=is_held(FileLock(STUDY_LOCK)),
         services=tuple(running for name in SERVICES if (running := find(name))),
         stages=stages,
-        runs=tuple(run_standings(study, outdated)),
+        runs=(*run_standings(study, outdated), *swarm_standings(study, outdated)),
     )
 
 

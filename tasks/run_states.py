@@ -22,7 +22,7 @@ from tasks.run_directory import RunDirectory, RunResult, RunSpec
 from tasks.run_gate import Evaluation, evaluations_of, identity, loss_weights, not_comparable, unfinished
 from tasks.study import Study
 from tasks.tokenize_corpus import MANIFEST, load_tokens
-from tasks.training_clock import TrainingClock
+from tasks.training_clock import TrainingClock, tokens_seen
 
 
 class State(StrEnum):
@@ -88,28 +88,28 @@ def _of_runs(runs: list[PlannedRun], study: Study, mixture: str, versions: Mappi
         mine = published if published and published.run_key == run.spec.key else None
         known = {"mixture": mixture, "run": run.rung.name, "run_key": run.spec.key, "target_tokens": run.plan.tokens_seen}
         if mine is None and is_held(run.directory.lock()) and not run.directory.is_finished:
-            seen, seconds = clock.tokens_seen(run), clock.seconds_left(run)
+            seen, seconds = tokens_seen(run), clock.seconds_left(run)
             state, told = (
                 (State.RUNNING, f"trains, {seen / run.plan.tokens_seen:.0%} done") if clock.trains(run) else (State.WAITING, "its turn comes")
             )
             yield RunStanding(**known, state=state, sentence=told, tokens=seen, seconds_left=seconds)
         elif mine is None:
-            state, sentence = _not_published(run, published, clock, outdated)
-            yield RunStanding(**known, state=state, sentence=sentence, tokens=clock.tokens_seen(run))
+            state, sentence = _not_published(run, published, outdated)
+            yield RunStanding(**known, state=state, sentence=sentence, tokens=tokens_seen(run))
         else:
             by_domain = evaluations.get(identity(mine), {})
             state, sentence = _usable(run, mine, by_domain, versions, outdated)
             yield RunStanding(**known, state=state, sentence=sentence, tokens=mine.tokens_seen)
 
 
-def _not_published(run: PlannedRun, published: RunResult | None, clock: TrainingClock, outdated: str | None) -> tuple[State, str]:
+def _not_published(run: PlannedRun, published: RunResult | None, outdated: str | None) -> tuple[State, str]:
     """Of a run that nobody trains, and whose result under its spec is not in results/."""
     if run.directory.is_finished:
         return State.WAITING, "it is trained; its result is published with the others of its mixture"
-    if seen := clock.tokens_seen(run):
+    if seen := tokens_seen(run):
         return State.WAITING, f"it stopped after {seen:,} of {run.plan.tokens_seen:,} tokens, and goes on from its last checkpoint"
     if published:
-        return State.STALE, _outdated(outdated) or f"it was trained with another spec: {_changed_fields(published.run_key, run.spec)}"
+        return State.STALE, out_of_date(outdated) or f"it was trained with another spec: {_changed_fields(published.run_key, run.spec)}"
     return State.WAITING, "it is not trained yet"
 
 
@@ -122,7 +122,7 @@ def _usable(
         return State.STALE, f"it has {result.steps} of {run.plan.steps} steps"
     if result.tokens_md5_by_domain != run.spec.tokens_md5_by_domain:
         return State.STALE, "its result names other tokens than its spec"
-    if sentence := _outdated(outdated):
+    if sentence := out_of_date(outdated):
         return State.STALE, sentence
     if not by_domain:
         return State.WAITING, "it is trained, and not evaluated yet"
@@ -132,7 +132,8 @@ def _usable(
     return (State.STALE, reason) if reason else (State.DONE, None)
 
 
-def _outdated(reason: str | None) -> str | None:
+def out_of_date(reason: str | None) -> str | None:
+    """Of a run's tokens, in words."""
     return f"its tokens are out of date: {reason}" if reason else None
 
 

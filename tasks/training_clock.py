@@ -26,17 +26,10 @@ class TrainingClock:
         keys = read_json(launch_file)["run_keys"] if self.launched else []
         by_key = {run.spec.key: run for run in runs}
         self.order = [by_key[key] for key in keys if key in by_key and not by_key[key].directory.is_finished]
-        self._seen: dict[str, int] = {}
 
     def trains(self, run: PlannedRun) -> bool:
         """Whether it is its turn."""
         return bool(self.order) and self.order[0] is run
-
-    def tokens_seen(self, run: PlannedRun) -> int:
-        if run.spec.key not in self._seen:
-            rows = run.directory.metrics()
-            self._seen[run.spec.key] = rows[-1]["tokens"] if rows else 0
-        return self._seen[run.spec.key]
 
     def seconds_left(self, run: PlannedRun) -> float | None:
         """Until the run ends: those that are before it in the launch end first."""
@@ -48,7 +41,7 @@ class TrainingClock:
         return sum(known) if len(known) == len(each) else None
 
     def _seconds_of(self, run: PlannedRun) -> float | None:
-        left = run.plan.tokens_seen - self.tokens_seen(run)
+        left = run.plan.tokens_seen - tokens_seen(run)
         own = self._own_rate() if self.trains(run) else None
         if rate := own or self._rate_of_shape(run):
             return left / rate
@@ -63,7 +56,7 @@ class TrainingClock:
         turn = max([self.launched, *(modified(other.directory.result_file) for other in self.runs)])
         checkpoints = run.directory.checkpoints / "list.json"
         saved = [checkpoint["step"] * run.plan.batch_tokens for checkpoint in (read_json(checkpoints) if checkpoints.exists() else [])]
-        tokens = self.tokens_seen(run) - max(saved, default=0)
+        tokens = tokens_seen(run) - max(saved, default=0)
         seconds = modified(run.directory.metrics_file) - max(turn, modified(checkpoints))
         return tokens / seconds if tokens > 0 and seconds > 0 else None
 
@@ -84,3 +77,9 @@ class TrainingClock:
 def modified(path: Path) -> float:
     """When a file was last written, in seconds since 1970; 0 when there is none."""
     return path.stat().st_mtime if path.exists() else 0.0
+
+
+def tokens_seen(run: PlannedRun) -> int:
+    """How far a run has come, by the last row of its metrics."""
+    rows = run.directory.metrics()
+    return rows[-1]["tokens"] if rows else 0

@@ -61,7 +61,7 @@ def finish(run: PlannedRun, tokens_per_second: float = 1000.0, status: str = "co
 def publish(study: Study, runs: list[PlannedRun], **changes: object) -> None:
     """The results, as `pretrain` gives them to DVC; `changes` spoil them."""
     for run in runs:
-        result = result_of(run, study, MIXTURE).model_copy(update=changes)
+        result = result_of(run, MIXTURE, study.mixtures[MIXTURE].recipe).model_copy(update=changes)
         write_json(layout.RUNS / MIXTURE / result.run / "result.json", result.model_dump(mode="json"))
 
 
@@ -69,7 +69,7 @@ def evaluate(study: Study, runs: list[PlannedRun], **changes: object) -> None:
     """An evaluation on all held-out domains; `changes` spoil the rows of the first run."""
     rows = []
     for number, run in enumerate(runs):
-        result = result_of(run, study, MIXTURE)
+        result = result_of(run, MIXTURE, study.mixtures[MIXTURE].recipe)
         whose = {name: getattr(result, name) for name in ("run_key", "run", "mixture", "size", "num_params", "seed")}
         facts = {"tokens": result.tokens_seen, "checkpoint": "final", "metric": BITS_PER_BYTE, "value": 2.5, "stderr": 0.1, "count": 10}
         for domain, version in heldout_versions(study).items():
