@@ -123,14 +123,14 @@ def _stages(sources: Sources, chain: list[str], about: Subject, found: Findings)
 
 def _results(sources: Sources, chain: list[str], about: Subject) -> list[RunResult]:
     """The runs that were asked for, or all that stages of the chain trained."""
-    mixtures = {result.mixture for result in sources.results if sources.writer(layout.RUNS / result.mixture) in chain}
+    mixtures = {result.mixture for result in sources.results if sources.trainer(result.mixture) in chain}
     mine = [result for result in sources.results if result.mixture in mixtures]
     return mine if about.run_keys is None else [result for result in mine if result.run_key in about.run_keys]
 
 
 def _run(sources: Sources, result: RunResult, found: Findings) -> TracedRun:
     name = f"{result.mixture} {result.run}"
-    stage = sources.writer(layout.RUNS / result.mixture)
+    stage = sources.trainer(result.mixture)
     tokens_md5 = sources.entries[stage].deps.get(str(layout.TOKENS / result.recipe)) if stage in sources.entries else None
     check_result(sources, result, tokens_md5, found)
     recorded = sources.recorded_of(result)

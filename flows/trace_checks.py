@@ -14,7 +14,7 @@ from flows.trace_sources import Sources
 from models.frozen import Frozen
 from tasks import layout
 from tasks.lineage import FOLDER, LOCK, Commit, commit_of, file_at, folder_md5
-from tasks.run_directory import CODE, RunDirectory, RunResult, code_md5
+from tasks.run_directory import CODE, SWARM_CODE, RunDirectory, RunResult, code_md5
 
 
 @dataclass
@@ -120,10 +120,12 @@ def check_commit_tag(name: str, commit: str | None, is_dirty: bool, run_key: str
         found.problems.append(f"MLflow's run {name} says in its tag git.commit that its code is of {commit}, which this repository has not.")
         return
     directory = RunDirectory(run_key)
-    if is_dirty or not directory.spec_file.exists() or directory.spec().code_md5 != code_md5():
-        return  # other training code than today's, of which today's list of its files says nothing
-    code = [file_at(commit, path) for path in CODE]
-    if None not in code and hashlib.md5(b"".join(filter(None, code))).hexdigest() != code_md5():
-        found.problems.append(
-            f"MLflow's run {name} says in its tag git.commit that its code is of {commit[:7]}, whose training code is not that of its spec."
-        )
+    if is_dirty or not directory.spec_file.exists():
+        return
+    for names in (CODE, SWARM_CODE):
+        code = [file_at(commit, path) for path in names]
+        # of a run with other training code than today's, today's list of its files says nothing
+        if directory.spec().code_md5 == code_md5(names) != hashlib.md5(b"".join(filter(None, code))).hexdigest() and None not in code:
+            found.problems.append(
+                f"MLflow's run {name} says in its tag git.commit that its code is of {commit[:7]}, whose training code is not that of its spec."
+            )

@@ -1,5 +1,6 @@
 """All that can be followed: stages and their lock, its history in git, results of runs, MLflow. Read once."""
 
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tasks.lineage import LOCK, Commit, LockedStage, commits_of, locked_stages
 from tasks.run_directory import RunResult
 from tasks.run_states import read_result
 from tasks.study import Study
+from tasks.swarm_states import swarm_results
 from tasks.tracking.child import RESULT_MD5, RUN_KEY, md5_of
 from tasks.tracking.reader import RecordedRun, recorded_runs
 
@@ -37,8 +39,10 @@ class Sources:
 
     @cached_property
     def results(self) -> list[RunResult]:
-        """Of all runs on disk, by mixture."""
+        """Of all runs on disk, by mixture; those of swarms after the others."""
         found = [read_result(path.parent.parent.name, path.parent.name) for path in sorted(layout.RUNS.glob("*/*/result.json"))]
+        with suppress(StudyError):  # of a study that could not be trained any more
+            found += [result for name in self.study.swarms for result in swarm_results(self.study, name)]
         return [result for result in found if result]
 
     @cached_property
@@ -74,8 +78,9 @@ class Sources:
             self._evaluations[result.mixture] = rows
         return [row for row in self._evaluations[result.mixture] if row["run"] == result.run]
 
-    def writer(self, path: Path) -> str | None:
-        """The stage that writes a path."""
+    def trainer(self, mixture: str) -> str | None:
+        """The stage that trains the runs of a mixture, or of a swarm's mixture, which is named `<swarm>/<index>`."""
+        path = layout.SWARMS / mixture.split("/")[0] if "/" in mixture else layout.RUNS / mixture
         return next((address for address in self.graph.addresses for out in self.graph.stage(address).outs if Path(str(out)) == path), None)
 
     def files(self, md5: str) -> Files:

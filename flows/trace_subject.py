@@ -63,7 +63,7 @@ def _run(asked: str, sources: Sources) -> Subject | None:
 
 def _of_runs(begin: str, results: list[RunResult], sources: Sources) -> Subject:
     names = ", ".join(f"{result.mixture} {result.run}" for result in results)
-    stages = frozenset(stage for result in results if (stage := sources.writer(layout.RUNS / result.mixture)))
+    stages = frozenset(stage for result in results if (stage := sources.trainer(result.mixture)))
     return Subject(f"{begin} {names}.", stages, frozenset(result.run_key for result in results))
 
 
@@ -131,7 +131,7 @@ def _of_recorded(runs: list[RecordedRun], sources: Sources) -> Subject:
     """The proxy runs of MLflow's runs."""
     keys = frozenset(key for run in runs if (key := sources.key_of(run)))
     mixtures = {run.tags["mixture"] for run in runs if "mixture" in run.tags}
-    stages = frozenset(stage for mixture in mixtures if (stage := sources.writer(layout.RUNS / mixture)))
+    stages = frozenset(stage for mixture in mixtures if (stage := sources.trainer(mixture)))
     return Subject("", stages or frozenset(sources.graph.addresses), keys)
 
 

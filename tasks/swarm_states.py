@@ -7,7 +7,8 @@ from pyarrow import csv
 
 from models.frozen import StudyError
 from tasks import layout
-from tasks.pretrain import LAUNCHES, PlannedRun
+from tasks.pretrain import LAUNCHES, PlannedRun, result_of
+from tasks.run_directory import RunResult
 from tasks.run_states import RunStanding, State, is_held, out_of_date
 from tasks.study import Study
 from tasks.swarm import planned_members
@@ -66,6 +67,16 @@ def swarm_rows(name: str) -> dict[int, dict[str, Any]]:
     """The table of a swarm's runs, by their place among the samples; empty when there is none."""
     path = layout.SWARMS / name / "runs.csv"
     return {row[layout.INDEX]: row for row in csv.read_csv(path).to_pylist()} if path.exists() else {}
+
+
+def swarm_results(study: Study, name: str) -> list[RunResult]:
+    """The results of a swarm's runs that its table has, as far as they are of what the study asks for now."""
+    recipe, rows = study.swarms[name].recipe, swarm_rows(name)
+    if not rows or not (layout.TOKENS / recipe / MANIFEST).exists():
+        return []
+    members = planned_members(study, name, load_tokens(layout.TOKENS / recipe))
+    published = [(index, run) for index, run in enumerate(members) if index in rows and rows[index]["run_key"] == run.spec.key]
+    return [result_of(run, f"{name}/{index}", recipe) for index, run in published if run.directory.is_finished]
 
 
 def _seconds_left(members: list[PlannedRun], name: str) -> float | None:

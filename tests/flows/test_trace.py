@@ -323,6 +323,18 @@ def test_what_is_not_found_is_one_sentence_that_names_what_was_searched(asked: s
     assert str(refusal.value).startswith(f"There is no '{asked}'") and "MLflow's runs of 'small'" in str(refusal.value)
 
 
+def test_the_runs_of_a_swarm():
+    keys = traced_study.add_swarm()
+    found = followed("swarm@s")
+    assert not found.problems and [stage.stage for stage in found.stages] == ["ingest@files", "tokenize@raw", "swarm@s"]
+    assert [(run.mixture, run.run_key) for run in found.runs] == [(f"s/{index}", key) for index, key in enumerate(keys)]
+    (one,) = followed(keys[2]).runs
+    assert one.mlflow_run_id and followed(one.mlflow_run_id).runs == (one,)
+    assert followed(keys[2]).sentence == f"{keys[2]} is the key of run s/2 10k-0.9x-seed1."
+    MlflowClient(tracking_uri()).set_tag(one.mlflow_run_id, "assay.result_md5", "0" * 32)
+    assert the_problem(keys[2]).startswith("MLflow's run s/2 10k-0.9x-seed1 (")
+
+
 @pytest.mark.slow
 def test_as_a_program():
     done = assay("trace", "tokenize@raw")

@@ -11,13 +11,17 @@ import yaml
 
 from tasks import layout
 from tasks.atomic import write_json
+from tasks.pretrain import result_of
 from tasks.run_directory import CODE, PROJECT
 from tasks.study import load_study
+from tasks.swarm import planned_members, row_of, write_csv
+from tasks.tokenize_corpus import load_tokens
 from tasks.tracking import Record, record_evaluation
-from tests.flows.small_study import SmallStudy, stage
+from tests.flows.small_study import PARAMS, SmallStudy, stage
 from tests.tasks import trained_study
 
 FLOW_RUN = "7f3c2f5e-1111-4222-8333-444455556666"
+SMALL_BATCHES = {"sequence_length": 64, "batch_tokens": 512}
 CHAIN = ["ingest@files", "tokenize@raw", "pretrain@m", "evaluate@m", "fit", "report"]
 
 
@@ -76,6 +80,28 @@ def write_stages() -> None:
     Path("data").mkdir(exist_ok=True)
     Path("data/alone").touch()
     Path("dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+
+
+def add_swarm() -> list[str]:
+    """A swarm of five mixtures, trained and on record as the rest. Its run keys."""
+    swarm = {"recipe": "raw", "size": "10k", "tokens_per_parameter": 0.9, "mixtures": 5}
+    layout.PARAMS.write_text(yaml.safe_dump(PARAMS | {"training": SMALL_BATCHES, "swarms": {"s": swarm}}))
+    stages = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
+    stages["swarm"] = {"foreach": ["s"], "do": stage("swarm", ["data/tokens/raw"], "results/swarms/${item}")}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+    study = load_study()
+    members = planned_members(study, "s", load_tokens(layout.TOKENS / "raw"))
+    for run in members:
+        run.directory.write_spec(run.spec)
+        trained_study.finish(run)
+    results = [result_of(run, f"s/{index}", "raw") for index, run in enumerate(members)]
+    (layout.SWARMS / "s").mkdir(parents=True)
+    write_csv([{layout.INDEX: index, **row_of(result)} for index, result in enumerate(results)], layout.SWARMS / "s" / "runs.csv")
+    dvc("commit", "--force", "swarm@s")
+    with Record(study) as execution:
+        for run, result in zip(members, results, strict=True):
+            execution.finish(result, run.directory.metrics())
+    return [run.spec.key for run in members]
 
 
 def record(flow_run: str) -> None:
