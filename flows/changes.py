@@ -44,7 +44,7 @@ class Changes:
         """Everything that DVC holds against a stage, in DVC's order; nothing exactly when `dvc status` says nothing of it."""
         stage = self.graph.stage(address)
         if stage.cmd and address not in self.entries:
-            return (Change(kind="never run", sentence="it never ran: dvc.lock has no entry of it"),)
+            return (Change(kind="never run", sentence="it never ran"),)
         found: list[Change] = []
         if not stage.frozen:
             for dependency in stage.deps:
@@ -62,7 +62,7 @@ class Changes:
         path, now = str(dependency), files_on_disk(dependency)
         makers = self.graph.makers(dependency)
         kind = "code" if not makers and any(Path(name or path).suffix == ".py" for name in now) else "data"
-        made = f" (made by {_listed(makers)})" if makers else ""
+        made = f" (made by {listed(makers)})" if makers else ""
         if status == "deleted":
             return Change(kind=kind, name=path, sentence=f"{path} is missing{made}")
         if not (md5 := locked_md5(dependency)):
@@ -118,10 +118,11 @@ def value_differences(key: str, old: Any, new: Any) -> Iterator[tuple[str, Any, 
 def _told(files: tuple[FileChange, ...]) -> str:
     """`: a.py changed, b.py added`; empty for a single file, whose path says it."""
     told = [f"{file.path} {file.change}" for file in files if file.path]
-    return f": {_listed(told)}" if told else ""
+    return f": {listed(told)}" if told else ""
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
     more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
     return f"{', '.join(words[:SHOWN])}{more}"
 

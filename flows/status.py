@@ -4,6 +4,7 @@ A stage runs when a living process has marked its outputs in DVC's table of read
 the log of its last try ends so. Runs: `tasks/run_states.py`.
 """
 
+import time
 from pathlib import Path
 
 import psutil
@@ -71,8 +72,13 @@ def writing_processes(graph: StudyGraph) -> dict[str, str]:
     table = Path(graph.repo.tmp_dir or "") / "rwlock"
     if not table.exists():
         return {}
+    try:
+        marks = read_json(table)
+    except ValueError:  # it is being written
+        time.sleep(0.1)
+        marks = read_json(table)
     written = table.stat().st_mtime
-    marks = {path: mark for path, mark in read_json(table).get("write", {}).items() if lives(mark["pid"], written)}
+    marks = {path: mark for path, mark in marks.get("write", {}).items() if lives(mark["pid"], written)}
     stages = {address: [marks[out.fs_path] for out in graph.stage(address).outs if out.fs_path in marks] for address in graph.addresses}
     return {address: f"process {mine[0]['pid']}: {mine[0]['cmd']}" for address, mine in stages.items() if mine}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from flows.changes import Change
+from flows.changes import Change, listed
 from flows.folders import FileChange, differences, files_on_disk
 from flows.trace_sources import Sources
 from models.frozen import Frozen
@@ -50,8 +50,7 @@ def check_outputs(sources: Sources, address: str, found: Findings) -> tuple[Trac
 
 
 def _told(changes: tuple[FileChange, ...]) -> str:
-    told = [f"{change.path} {change.change}" for change in changes]
-    return f" ({', '.join(told[:3])}{f' and {len(told) - 3} more' if len(told) > 3 else ''})" if told else ""
+    return f" ({listed([f'{change.path} {change.change}' for change in changes])})" if changes else ""
 
 
 def check_inputs(sources: Sources, address: str, changes: tuple[Change, ...], found: Findings) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from flows.changes import listed
 from flows.trace_sources import LOCKS_READ, Sources
 from models.frozen import StudyError, nearest
 from tasks import layout
@@ -76,7 +77,7 @@ def _locked(asked: str, sources: Sources) -> Subject | None:
         if found:
             stages = list(dict.fromkeys(address for address, _, _ in found))
             paths = ", ".join(dict.fromkeys(path for _, path, _ in found))
-            return Subject(f"{found[0][2]} is the md5 of {paths}, {verb} of {_listed(stages)}.", _known(stages, sources))
+            return Subject(f"{found[0][2]} is the md5 of {paths}, {verb} of {listed(stages)}.", _known(stages, sources))
     return None
 
 
@@ -92,10 +93,10 @@ def _inside_a_folder(asked: str, sources: Sources) -> Subject | None:
     if not found:
         return None
     stages = list(dict.fromkeys(address for address, _, _ in found))
-    paths = _listed([path for _, path, _ in found])
+    paths = listed([path for _, path, _ in found])
     md5 = found[0][2]
     runs = frozenset(result.run_key for result in sources.results if _is_of(result, md5, [path for _, path, _ in found]))
-    return Subject(f"{md5} is the md5 of {paths}, which {_listed(stages)} wrote.", _known(stages, sources), runs or None)
+    return Subject(f"{md5} is the md5 of {paths}, which {listed(stages)} wrote.", _known(stages, sources), runs or None)
 
 
 def _is_of(result: RunResult, md5: str, paths: list[str]) -> bool:
@@ -166,8 +167,3 @@ def _users(md5: str, sources: Sources) -> frozenset[str]:
 def _known(stages: list[str], sources: Sources) -> frozenset[str]:
     """Those that dvc.yaml still has."""
     return frozenset(stages) & frozenset(sources.graph.addresses)
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{', '.join(names[:3])}{more}"

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from flows.changes import Change, Changes
+from flows.changes import Change, Changes, listed
 from flows.graph import StudyGraph, in_one_sentence
 from models.frozen import Frozen, StudyError, nearest
 
@@ -22,13 +22,13 @@ class Reasons(Frozen):
     stages: tuple[Why, ...]
 
 
-def why(name: str, graph: StudyGraph | None = None) -> Reasons:
+def why(name: str) -> Reasons:
     """Of one stage, or of all items of a stage by its bare name.
 
     Raises:
         StudyError: when there is no such stage.
     """
-    graph = graph or StudyGraph()
+    graph = StudyGraph()
     addresses = graph.named(name)
     if not addresses:
         names = {*graph.addresses, *(address.split("@")[0] for address in graph.addresses)}
@@ -42,27 +42,21 @@ def why(name: str, graph: StudyGraph | None = None) -> Reasons:
 
 
 def _why(address: str, changes: tuple[Change, ...], upstream: list[str]) -> Why:
-    if [change.kind for change in changes] == ["never run"]:
-        sentence = f"{address} would run: it never ran."
+    if {change.kind for change in changes} <= {"never run", "always"} and changes:
+        sentence = f"{address} would run: {changes[0].sentence}."
     elif changes:
         sentence = f"{address} would run: {_counted(changes)} changed since it last ran."
     elif upstream:
-        sentence = f"{address} is up to date with what is on disk, but would run because {_listed(upstream)} upstream would."
+        sentence = f"{address} is up to date with what is on disk, but would run because {listed(upstream)} upstream would."
     else:
         sentence = f"{address} is up to date: nothing that it reads or wrote has changed."
     if changes and upstream:
-        sentence += f" Upstream, {_listed(upstream)} would run too."
+        sentence += f" Upstream, {listed(upstream)} would run too."
     would_run = bool(changes or upstream)
     return Why(stage=address, stale=bool(changes), would_run=would_run, sentence=sentence, changes=changes, upstream=tuple(upstream))
 
 
 def _counted(changes: tuple[Change, ...]) -> str:
     """`2 parameters, code`."""
-    counts = Counter(change.kind for change in changes)
-    words = [f"{count} {kind}s" if count > 1 and kind in ("parameter", "output") else kind for kind, count in counts.items()]
-    return ", ".join(word for word in words if word != "always") or "nothing"
-
-
-def _listed(addresses: list[str]) -> str:
-    more = f" and {len(addresses) - 3} more" if len(addresses) > 3 else ""
-    return f"{', '.join(addresses[:3])}{more}"
+    counts = Counter(change.kind for change in changes if change.kind != "always")
+    return ", ".join(f"{count} {kind}s" if count > 1 and kind in ("parameter", "output") else kind for kind, count in counts.items())

@@ -153,6 +153,18 @@ def test_a_list_that_grew_in_the_middle_is_one_difference():
     assert list(value_differences("r", [1, 2], [1, 2])) == []
 
 
+def test_a_stage_that_runs_every_time(made: SmallStudy):
+    made.write_stages({"left": 0, "right": 0}, first={"params": ["recipes", "target.tokens"]}, alone={"deps": ["work.py"], "always_changed": True})
+    assert agrees_with_dvc(made) == {"alone"}
+    assert the("alone").sentence == "alone would run: dvc.yaml lets it run every time."
+
+
+def test_a_frozen_stage_ignores_its_inputs(made: SmallStudy):
+    made.write_stages({"left": 0, "right": 0}, first={"frozen": True, "params": ["recipes", "target.tokens"]}, alone={"deps": ["work.py", "code"]})
+    Path("in.txt").write_text("other")
+    assert agrees_with_dvc(made) == set()
+
+
 def test_an_unknown_stage_is_one_sentence(study: SmallStudy):
     with pytest.raises(StudyError, match=r"^There is no stage 'frist' \(did you mean 'first'\?\): dvc.yaml has all, alone, each, first, last, and"):
         why("frist")
