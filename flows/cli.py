@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows import cli_fit, cli_mix, cli_rank, environment
+from flows import cli_fit, cli_mix, cli_rank, cli_record, environment
 from models.frozen import StudyError
 from tasks import layout
 from tasks.stage import exit_with
@@ -17,6 +17,9 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pret
 app.add_typer(cli_mix.app, name="mix")
 app.command("fit")(cli_fit.fit)
 app.command("rank")(cli_rank.rank)
+app.command("why")(cli_record.why)
+app.command("status")(cli_record.status)
+app.command("trace")(cli_record.trace)
 Params = Annotated[Path, typer.Argument(help="parameter file of the study")]
 
 

@@ -16,12 +16,13 @@ from typing import Any
 from dvc.dependency.base import DependencyDoesNotExistError
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
-from dvc.output import OutputDoesNotExistError
+from dvc.output import Output, OutputDoesNotExistError
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import get_active_graph, plan_repro
 from dvc.rwlock import rwlock
 from dvc.stage import Stage
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, get_executable, prepare_kwargs
+from dvc_objects.fs.local import localfs
 
 from models.frozen import StudyError
 
@@ -54,6 +55,31 @@ class StudyGraph:
     def addresses(self) -> list[str]:
         """`name` or `name@item`, upstream first."""
         return list(self._stages)
+
+    @property
+    def repo(self) -> Repo:
+        return self._repo
+
+    def stage(self, address: str) -> Stage:
+        """What DVC knows of a stage: to be looked at, not to be changed."""
+        return self._stages[address]
+
+    def makers(self, item: Output) -> list[str]:
+        """The stages that write an input or output, or something inside it, or that which it is inside of."""
+        return [address for address, stage in self._stages.items() if any(localfs.overlaps(out.fs_path, item.fs_path) for out in stage.outs)]
+
+    def named(self, name: str) -> list[str]:
+        """The stages that a person means by an address, or by the bare name of a stage with items; none when there is no such stage."""
+        return [name] if name in self._stages else [address for address in self._stages if address.split("@")[0] == name]
+
+    def all_upstream(self, address: str) -> list[str]:
+        """Everything that a stage depends on, through other stages too, upstream first."""
+        found, waiting = set(), list(self.upstream[address])
+        while waiting:
+            if (before := waiting.pop()) not in found:
+                found.add(before)
+                waiting += self.upstream[before]
+        return [before for before in self._stages if before in found]
 
     def cores(self, address: str, available: int) -> int:
         """Cores that a stage keeps busy: `meta: {cores: 2}` or `{cores: all}` in dvc.yaml, one when absent; never more than there are."""

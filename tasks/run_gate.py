@@ -2,8 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -53,7 +54,7 @@ def through_gate(study: Study) -> Gate:
         results, unreadable = _results(study, mixture)
         found += results
         refused += unreadable
-        for key, by_domain in _evaluations(mixture).items():
+        for key, by_domain in evaluations_of(mixture).items():
             evaluations.setdefault(key, {}).update(by_domain)
     weights = loss_weights(study, {domain for by_domain in evaluations.values() for domain in by_domain})
     outlines = outlines_by_version(study)
@@ -64,12 +65,12 @@ def through_gate(study: Study) -> Gate:
     admitted: list[AdmittedRun] = []
     first_with_key: dict[str, RunResult] = {}
     for result in found:
-        by_domain = evaluations.get(_key(result), {})
+        by_domain = evaluations.get(identity(result), {})
         reason = (
-            _unfinished(result)
+            unfinished(result)
             or _duplicate(result, first_with_key.setdefault(result.run_key, result))
             or _other_data(result, common_md5s)
-            or _not_comparable(result, by_domain, version_by_domain, outlines)
+            or not_comparable(result, by_domain, version_by_domain, outlines)
         )
         if reason:
             refused.append(RefusedRun(run=result.run, mixture=result.mixture, reason=reason))
@@ -103,7 +104,7 @@ def data_versions(results: Iterable[RunResult]) -> dict[tuple[str, str], str | N
     """By recipe and domain: the md5 of the tokens that most of the recipe's finished runs were trained on."""
     md5s: dict[tuple[str, str], list[str]] = {}
     for result in results:
-        for domain, md5 in result.tokens_md5_by_domain.items() if not _unfinished(result) else ():
+        for domain, md5 in result.tokens_md5_by_domain.items() if not unfinished(result) else ():
             md5s.setdefault((result.recipe, domain), []).append(md5)
     return {key: common_version(several) for key, several in md5s.items()}
 
@@ -115,7 +116,8 @@ def common_version(versions: Iterable[str]) -> str | None:
     return version if 2 * count > sum(counts.values()) else None
 
 
-def _unfinished(result: RunResult) -> str | None:
+def unfinished(result: RunResult) -> str | None:
+    """What is left of a run's target, if something is."""
     if result.status != "completed":
         return f"it {result.status} after {result.steps} of {result.target_steps} steps"
     if result.steps != result.target_steps:
@@ -139,10 +141,13 @@ def _other_data(result: RunResult, common_md5s: dict[tuple[str, str], str | None
     return None
 
 
-def _not_comparable(
-    result: RunResult, by_domain: dict[str, list[Evaluation]], version_by_domain: dict[str, str | None], outlines: dict[tuple[str, str], Outline]
+def not_comparable(
+    result: RunResult,
+    by_domain: Mapping[str, list[Evaluation]],
+    version_by_domain: Mapping[str, str | None],
+    outlines: Mapping[tuple[str, str], Outline] = MappingProxyType({}),
 ) -> str | None:
-    """What keeps a run's loss from being computed, or from being compared with the others'."""
+    """What keeps a run's loss from being computed, or from being compared with others: of the held-out domains and versions that are asked for."""
     for domain, version in version_by_domain.items():
         values = by_domain.get(domain, [])
         if len(values) != 1:
@@ -156,7 +161,7 @@ def _not_comparable(
         if values[0].version != version:
             old, new = (outlines.get((domain, one)) for one in (version, values[0].version))
             what = f" ({difference(old, new)})" if old and new else ""
-            return f"it was evaluated by version {values[0].version} of held-out {domain}, most runs by {version}{what}: evaluate it again"
+            return f"it was evaluated by version {values[0].version} of held-out {domain}, not by {version}{what}: evaluate it again"
     return None
 
 
@@ -193,7 +198,7 @@ def _results(study: Study, mixture: str) -> tuple[list[RunResult], list[RefusedR
     return results, refused
 
 
-def _evaluations(mixture: str) -> dict[str, dict[str, list[Evaluation]]]:
+def evaluations_of(mixture: str) -> dict[str, dict[str, list[Evaluation]]]:
     """[mixture/run/key][domain]: what was measured, all of it, so that a value that stands there twice is seen."""
     path = layout.EVALUATIONS / f"{mixture}.parquet"
     if not path.exists():
@@ -209,5 +214,6 @@ def _evaluations(mixture: str) -> dict[str, dict[str, list[Evaluation]]]:
     return found
 
 
-def _key(result: RunResult) -> str:
+def identity(result: RunResult) -> str:
+    """Which evaluations are a run's: a key alone may stand in several mixtures."""
     return f"{result.mixture}/{result.run}/{result.run_key}"

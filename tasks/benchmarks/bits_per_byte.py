@@ -19,7 +19,6 @@ from tasks.benchmarks.items import Document
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-WINDOW_RULE = "end-of-text, then the document; a window advances by half a context and scores only what no earlier window scored"
 LOGITS_AT_ONCE = 1 << 20  # elements of one chunk of logits: 4 MB stay in a core's cache
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tasks.benchmarks.bits_per_byte import WINDOW_RULE, HeldoutText
+from tasks.benchmarks.bits_per_byte import HeldoutText
 from tasks.benchmarks.config import EvaluationConfig
 from tasks.benchmarks.harness import Harness
 from tasks.benchmarks.items import Document
-from tasks.benchmarks.version import Outline, digest, version_of
+from tasks.benchmarks.version import WINDOW_RULE, Outline, digest, text_version
 from tasks.evaluation_table import BITS_PER_BYTE, FINAL, HELDOUT, SNAPSHOT
 from tasks.probes.asked import AskedProbes
 from tasks.probes.base import Subject
@@ -70,4 +70,4 @@ class Examination:
         texts = [(document.id, document.text) for document in self.documents if document.domain == domain]
         settings = {"windows": WINDOW_RULE, "context": context}
         self.outlines[HELDOUT + domain] = Outline(harness="assay", settings=settings, items=tuple(map(digest, texts)))
-        return version_of([texts, WINDOW_RULE, context], BITS_PER_BYTE, "assay")
+        return text_version(texts, context)

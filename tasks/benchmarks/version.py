@@ -4,7 +4,7 @@ what it is a hash of, so that two versions can be told apart in words."""
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from models.frozen import Frozen
 
 METADATA_KEY = b"outlines"  # of the schema of an evaluation table
 SHOWN = 60  # characters of a setting, at most
+# How tasks/benchmarks/bits_per_byte.py cuts text.
+WINDOW_RULE = "end-of-text, then the document; a window advances by half a context and scores only what no earlier window scored"
 
 
 class Outline(Frozen):
@@ -32,6 +34,11 @@ Outlines = TypeAdapter(dict[str, Outline])  # by benchmark
 def version_of(definition: Any, metric: str, harness: str) -> str:
     """Of the definition (with its items, JSON types), the metric's name and the harness with its version."""
     return digest([definition, metric, harness], 16)
+
+
+def text_version(texts: Sequence[tuple[str, str]], context: int) -> str:
+    """Of bits per byte on documents (id, text), in windows of `context` tokens."""
+    return version_of([texts, WINDOW_RULE, context], "bits_per_byte", "assay")
 
 
 def digest(value: Any, length: int = 8) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from models.frozen import StudyError
-from tasks.benchmarks.bits_per_byte import WINDOW_RULE, bits_per_byte
+from tasks.benchmarks.bits_per_byte import bits_per_byte
 from tasks.benchmarks.estimate import Estimate
 from tasks.benchmarks.items import Document
-from tasks.benchmarks.version import Outline, digest
+from tasks.benchmarks.version import WINDOW_RULE, Outline, digest
 from tasks.evaluation_table import BITS_PER_BYTE
 from tasks.probes.base import OURS, Answer, Subject
 from tasks.probes.config import AgeConfig

@@ -6,11 +6,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.frozen import StudyError
+from models.training_plan import TrainingConfig
 from tasks import layout
 from tasks.benchmarks.version import read_outlines
 from tasks.evaluate import evaluate
 from tasks.evaluation_table import EVALUATION_SCHEMA, read_decisive
 from tasks.items import write_items
+from tasks.run_states import heldout_versions
 from tasks.study import load_study
 from tests.tasks import evaluation_study
 from tests.tasks.evaluation_study import MIXTURE
@@ -164,3 +166,11 @@ def test_benchmarks_of_files_and_of_a_folder_are_in_the_table(study, study_folde
     assert {row["benchmark"] for row in rows if "/" not in row["benchmark"]} == {"mine", "mine-a", "mine-b"}
     assert {row["count"] for row in rows if row["benchmark"] == "mine"} == {8}
     assert read_outlines(TABLE)["mine-a"].settings["num_fewshot"] == 1
+
+
+def test_versions_on_held_out_text_are_known_without_a_model(study):
+    evaluate(study, MIXTURE)
+    at_64 = study.model_copy(update={"training": TrainingConfig(sequence_length=64)})  # the context of these models
+    found = {row["benchmark"]: row["version"] for row in pq.read_table(TABLE).to_pylist() if row["metric"] == "bits_per_byte"}
+    assert found == {f"heldout/{domain}": version for domain, version in heldout_versions(at_64).items()}
+    assert found != {f"heldout/{domain}": version for domain, version in heldout_versions(study).items()}

@@ -89,7 +89,7 @@ def test_a_value_that_stands_twice_is_refused():
 
 def test_another_version_of_the_evaluation_is_refused():
     found = gate(change_evaluation=lambda row: [changed(OTHER, version="v2")(row)])
-    assert the_refused(found) == "it was evaluated by version v2 of held-out code, most runs by v1: evaluate it again"
+    assert the_refused(found) == "it was evaluated by version v2 of held-out code, not by v1: evaluate it again"
 
 
 def test_what_changed_between_the_versions_is_said():
@@ -105,7 +105,7 @@ def test_what_changed_between_the_versions_is_said():
     found = through_gate(three)
     assert {refused.mixture for refused in found.refused} == {"raw"}
     assert found.refused[0].reason == (
-        "it was evaluated by version v2 of held-out code, most runs by v1 (1 of 3 items are new, 1 of 3 are gone): evaluate it again"
+        "it was evaluated by version v2 of held-out code, not by v1 (1 of 3 items are new, 1 of 3 are gone): evaluate it again"
     )
 
 
