@@ -2,17 +2,16 @@
 
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from flows import services
 from flows.environment import HOST, port
 from flows.services import RunningService, Service
 from models.frozen import StudyError
-from tasks.layout import MLFLOW, REPORT
+from tasks.layout import LOCAL, MLFLOW, REPORT
 
 POOL = "assay"
 ORDER = ("prefect", "mlflow", "report", "worker")  # as they are started; they end the other way round
@@ -98,6 +97,26 @@ def is_up() -> bool:
 
 
 @contextmanager
+def one_run_at_a_time() -> Iterator[None]:
+    """Of the runs in this folder that would start a server of their own, one goes on; the others wait for its end. With a server that is up, they
+    are flow runs there, and wait where one sees them."""
+    if is_up():
+        yield
+        return
+    LOCAL.mkdir(exist_ok=True)
+    lock = FileLock(LOCAL / "run.lock")
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print("Another `assay run` is at work in this folder: waiting for it to end.", file=sys.stderr)
+            lock.acquire()
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
 def prefect_for_one_run() -> Iterator[None]:
     """A Prefect server for the length of a run: the user's (PREFECT_API_URL), that of `assay up`, or one of its own on a free port that ends with
     the run, however that ends. A folder's servers share one SQLite file, so there is never a second one beside another.
@@ -110,7 +129,6 @@ def prefect_for_one_run() -> Iterator[None]:
             raise StudyError(f"The Prefect server at PREFECT_API_URL={url} does not answer: start it, or unset PREFECT_API_URL.")
         yield
         return
-    _wait_for_passing_server()
     own: RunningService | None = None
     try:
         with _one_at_a_time():
@@ -123,15 +141,6 @@ def prefect_for_one_run() -> Iterator[None]:
     finally:
         if own:
             services.stop(own)
-
-
-def _wait_for_passing_server() -> None:
-    said = False
-    while (running := services.find("prefect")) and running.passing:
-        if not said:
-            print("Another `assay run` is at work in this folder: waiting for it to end.", file=sys.stderr)
-            said = True
-        time.sleep(0.5)
 
 
 def _start_worker() -> RunningService:

@@ -1,12 +1,14 @@
 """How a stage's command starts and ends: `python -m tasks.X [ITEM]`, one sentence on a person's error, exit code not zero."""
 
 import errno
+import os
 import sys
 from collections.abc import Callable
 
 from models.frozen import StudyError
 
 HEALED_BY_A_PERSON = 2
+MAY_HEAL = os.EX_TEMPFAIL  # 75 in sysexits.h: worth another try
 
 
 def main(run: Callable[..., object], *arguments: str) -> None:

@@ -42,10 +42,16 @@ def test_runs_fails_and_goes_on(study: SmallStudy):
 
 
 def test_retries_what_may_heal(study: SmallStudy):
-    flaky = "test -e tried && python work.py alone 0 data/alone || { touch tried; exit 1; }"
+    flaky = "test -e tried && python work.py alone 0 data/alone || { touch tried; kill -9 $$; }"
     study.write_stages({"left": 0.0}, alone={"cmd": flaky})
     done = assay("run", "--retries", "1")
     assert done.returncode == 0 and "alone" in study.ran(), done.stderr
+
+
+def test_does_not_try_again_what_crashed(study: SmallStudy):
+    study.write_stages({"left": 0.0}, alone={"cmd": "echo tried >> tries; exit 1"})
+    assert assay("run").returncode == 2
+    assert Path("tries").read_text() == "tried\n" and ("alone", "Failed") in recorded("task_run")
 
 
 def test_two_runs_at_once_run_every_stage_once(study: SmallStudy):
