@@ -102,6 +102,15 @@ def down() -> None:
 
 
 @app.command()
+def worker(pool: Annotated[str, typer.Option(help="work pool whose stages it takes, `cpu` or `gpu` say; made when there is none")]) -> None:
+    """Run stages of other machines' studies here, in .assay/stages, until Ctrl-C. PREFECT_API_URL says where their Prefect server is."""
+    environment.prepare()
+    from flows.local_stack import work_for
+
+    work_for(pool)
+
+
+@app.command()
 def verdict() -> None:
     """Print the verdict and where the report is."""
     from models.verdict import Verdict

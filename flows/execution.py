@@ -17,7 +17,7 @@ from flows.commands import Cancelled, Commands, Output, with_our_python_first
 from flows.graph import Busy, StudyGraph
 from models.frozen import Frozen, StudyError
 from tasks.layout import LOCAL
-from tasks.stage import HEALED_BY_A_PERSON, MAY_HEAL
+from tasks.stage import HEALED_BY_A_PERSON, MAY_HEAL, TemporaryError
 
 LOGS = LOCAL / "logs"
 WAKE_SECONDS = 0.5
@@ -187,6 +187,8 @@ def run_stage(graph: StudyGraph, address: str, commands: Commands, on_line: Call
         graph.commit(address, inputs)
     except Cancelled:
         return Progress(state=StageState.CANCELLED, sentence="ended with the study")
+    except TemporaryError as error:
+        return Progress(state=StageState.BROKEN_OFF, sentence=str(error))
     except StudyError as error:
         return Progress(state=StageState.REFUSED, sentence=str(error))
     return Progress(state=StageState.DONE, seconds=round(time.monotonic() - began, 1))

@@ -4,6 +4,7 @@
 held for the length of a call, never while a stage runs.
 """
 
+import json
 import logging
 import sys
 import threading
@@ -23,6 +24,7 @@ from dvc.rwlock import rwlock
 from dvc.stage import Stage
 from dvc.stage.loader import StageLoader
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, get_executable, prepare_kwargs
+from dvc.stage.serialize import to_single_stage_lockfile
 from dvc_objects.fs.local import localfs
 from pydantic import NonNegativeInt, PositiveInt, ValidationError
 
@@ -172,19 +174,42 @@ class StudyGraph:
         """
         stage = self._stages[address]
         with self.locked(), in_one_sentence():
-            try:
-                stage.save_deps()
-            except DependencyDoesNotExistError as error:
-                raise StudyError(f"Stage {address}: an input was removed while it ran: {error}; restore it and run it again.") from None
-            now = self._inputs(stage)
-            if changed := [path for path in inputs if now[path] != inputs[path]]:
-                raise StudyError(f"Stage {address}: its input {changed[0]} changed while it ran, so its result belongs to neither; run it again.")
+            self._refuse_changed_inputs(stage, inputs)
             try:
                 stage.save(run_cache=all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs))
             except OutputDoesNotExistError as error:
                 raise StudyError(f"Stage {address} ended well, but did not write what dvc.yaml promises: {error}.") from None
             stage.commit()
             self._write_lock_entry(stage)
+
+    def accept(self, address: str, inputs: Inputs, entry: dict[str, Any]) -> None:
+        """Records in `dvc.lock` what a stage made of `inputs` on another machine, and puts its outputs in place, which are in the cache.
+
+        Raises:
+            StudyError: as `commit` does.
+        """
+        stage = self._stages[address]
+        with self.locked(), in_one_sentence():
+            self._refuse_changed_inputs(stage, inputs)
+            StageLoader.fill_from_lock(stage, entry)
+            for out in stage.outs:
+                out.checkout(force=True)
+            self._write_lock_entry(stage)
+
+    def lock_entry(self, address: str) -> dict[str, Any]:
+        """What dvc.lock says of a stage that was committed."""
+        return json.loads(json.dumps(to_single_stage_lockfile(self._stages[address])))  # of plain types
+
+    def _refuse_changed_inputs(self, stage: Stage, inputs: Inputs) -> None:
+        try:
+            stage.save_deps()
+        except DependencyDoesNotExistError as error:
+            raise StudyError(f"Stage {stage.addressing}: an input was removed while it ran: {error}; restore it and run it again.") from None
+        now = self._inputs(stage)
+        if changed := [path for path in inputs if now[path] != inputs[path]]:
+            raise StudyError(
+                f"Stage {stage.addressing}: its input {changed[0]} changed while it ran, so its result belongs to neither; run it again."
+            )
 
     @contextmanager
     def locked(self) -> Iterator[None]:

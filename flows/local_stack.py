@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from filelock import FileLock, Timeout
 
 from flows import services
+from flows.commands import Commands, Output, with_our_python_first
 from flows.environment import HOST, port
 from flows.services import RunningService, Service
 from models.frozen import StudyError
@@ -125,8 +126,7 @@ def prefect_for_one_run() -> Iterator[None]:
         StudyError: when the user's server does not answer, or none can be started.
     """
     if url := os.environ.get("PREFECT_API_URL"):
-        if not services.answers(f"{url}/health"):
-            raise StudyError(f"The Prefect server at PREFECT_API_URL={url} does not answer: start it, or unset PREFECT_API_URL.")
+        _refuse_silent_server(url)
         yield
         return
     own: RunningService | None = None
@@ -141,6 +141,30 @@ def prefect_for_one_run() -> Iterator[None]:
     finally:
         if own:
             services.stop(own)
+
+
+def work_for(pool: str) -> None:
+    """Runs a Prefect worker that takes stages of a pool, until it is ended; all that it started ends with it.
+
+    Raises:
+        StudyError: no Prefect server is known, or it does not answer.
+    """
+    if "PREFECT_API_URL" not in os.environ:
+        if not is_up():
+            raise StudyError("There is no Prefect server to take stages from: set PREFECT_API_URL to that of the studies, or run `assay up` here.")
+        _point_to(_running())
+    _refuse_silent_server(os.environ["PREFECT_API_URL"])
+    from flows.remote_stage import HOME_VARIABLE, register_stage
+
+    register_stage(pool)
+    stages = {HOME_VARIABLE: str((LOCAL / "stages").resolve())}
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool]
+    Commands().run(command, ".", with_our_python_first({**os.environ, **stages}), Output(sys.stdout.buffer, lambda _: None))
+
+
+def _refuse_silent_server(url: str) -> None:
+    if not services.answers(f"{url}/health"):
+        raise StudyError(f"The Prefect server at PREFECT_API_URL={url} does not answer: start it, or unset PREFECT_API_URL.")
 
 
 def _start_worker() -> RunningService:

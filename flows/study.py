@@ -26,9 +26,11 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows.artifacts import StageTable, publish_verdict
 from flows.commands import Commands
+from flows.elsewhere import run_elsewhere
 from flows.execution import Driver, Execution, Progress, StageState, run_stage
 from flows.graph import HERE, StudyGraph
 from flows.slots import Slots
+from flows.stage_states import as_state, is_broken_off
 from models.frozen import StudyError
 from tasks.layout import LOCAL
 from tasks.study import load_study
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 
 RETRY_SECONDS = 10
 RECORD_SECONDS = 10.0
-BROKEN_OFF = "Broken off"  # the only state that is tried again
 
 
 @flow(name="study", persist_result=False)
@@ -135,7 +136,8 @@ class PrefectDriver(Driver):
 
         def body() -> State:
             logger = get_run_logger()
-            last[0] = run_stage(self._graph, address, self._commands, logger.info, environment)
+            run = run_stage if self._graph.needs(address).here else run_elsewhere
+            last[0] = run(self._graph, address, self._commands, logger.info, environment)
             return as_state(last[0])
 
         self._submit(address, body, retries=self._retries).add_done_callback(lambda _: on_end(last[0]))
@@ -165,22 +167,8 @@ class PrefectDriver(Driver):
             persist_result=False,
             retries=retries,
             retry_delay_seconds=RETRY_SECONDS,
-            retry_condition_fn=lambda _task, _task_run, state: state.name == BROKEN_OFF,
+            retry_condition_fn=lambda _task, _task_run, state: is_broken_off(state),
         )
         before = [self._futures[upstream] for upstream in self._graph.upstream[address]]
         self._futures[address] = as_task(body).submit(wait_for=before)  # pyright: ignore[reportCallIssue] (a task that returns a state)
         return self._futures[address]
-
-
-def as_state(its: Progress) -> State:
-    match its.state:
-        case StageState.DONE:
-            return Completed(message=f"Ran for {its.seconds} s.")
-        case StageState.CANCELLED:
-            return Cancelled(message=its.sentence)
-        case StageState.REFUSED:
-            return Failed(name="Refused", message=its.sentence)
-        case StageState.BROKEN_OFF:
-            return Failed(name=BROKEN_OFF, message=its.sentence)
-        case _:
-            return Failed(message=its.sentence)

@@ -11,6 +11,10 @@ HEALED_BY_A_PERSON = 2
 MAY_HEAL = os.EX_TEMPFAIL  # 75 in sysexits.h: worth another try
 
 
+class TemporaryError(StudyError):
+    """What may be well at the next try: a process that was killed, a network. A StudyError that is not of this class is never tried again."""
+
+
 def main(run: Callable[..., object], *arguments: str) -> None:
     """Runs `run(study, *arguments)` on the study of `params.yaml`; turns errors that a person can mend into one sentence.
 
