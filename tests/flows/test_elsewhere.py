@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
-import httpx
 import psutil
 import pytest
 
-from flows.services import free_port
 from tests.flows.program import COMMAND, assay, environment, processes_of
 from tests.flows.small_study import SmallStudy
 from tests.tasks.local_store import LocalStore
@@ -22,30 +20,13 @@ POOLS = ("cpu", "gpu")
 
 
 @pytest.fixture
-def settings(tmp_path_factory: pytest.TempPathFactory, study: SmallStudy) -> Iterator[dict[str, str]]:
-    """A Prefect server, an S3 server and a git remote, for a study that git tracks."""
-    store, server_folder = LocalStore(), tmp_path_factory.mktemp("server")
-    boto3.client("s3", endpoint_url=store.url, aws_access_key_id="key", aws_secret_access_key="secret", region_name="us-east-1").create_bucket(
-        Bucket="dvc"
-    )
-    port = free_port()
-    command = [COMMAND[0], "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(command, env=environment(PREFECT_HOME=str(server_folder)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}/api"
-
-    def answers() -> bool:
-        try:
-            return httpx.get(f"{url}/health").is_success
-        except httpx.HTTPError:
-            return False
-
-    try:
-        wait_for(answers)
-        yield {"PREFECT_API_URL": url, **store.environment()}
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait()
-        store.server.stop()
+def settings(prefect_url: str) -> Iterator[dict[str, str]]:
+    """Where Prefect and the object store are."""
+    store = LocalStore()
+    account = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+    boto3.client("s3", endpoint_url=store.url, **account).create_bucket(Bucket="dvc")
+    yield {"PREFECT_API_URL": prefect_url, **store.environment()}
+    store.server.stop()
 
 
 @pytest.fixture
