@@ -17,6 +17,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pret
 app.add_typer(cli_mix.app, name="mix")
 app.command("fit")(cli_fit.fit)
 app.command("rank")(cli_rank.rank)
+UP_TO_DATE = "All stages are up to date: nothing to run."
 Params = Annotated[Path, typer.Argument(help="parameter file of the study")]
 
 
@@ -44,9 +45,12 @@ def run(
     of_this_folder(params)
     from flows.local_stack import is_up, one_run_at_a_time, prefect_for_one_run
 
-    with one_run_at_a_time():
-        if not is_up() and not anything_stale():
-            print("All stages are up to date: nothing to run.")
+    if not is_up() and not anything_stale():
+        print(UP_TO_DATE)
+        return
+    with one_run_at_a_time() as waited:
+        if waited and not anything_stale():
+            print(UP_TO_DATE)
             return
         environment.prepare()
         with prefect_for_one_run():

@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 from uuid import UUID
 
@@ -24,8 +25,10 @@ from flows.revision import published
 from flows.stage_states import as_progress
 from flows.transfer import pull_outputs, push_inputs
 from models.frozen import StudyError
+from tasks.layout import LOCAL
 from tasks.stage import TemporaryError
 
+SENT = LOCAL / "sent"  # an empty file per flow run that a worker has in hand
 POLL_SECONDS = 1.0
 LOST_SECONDS = 4.0 * HEARTBEAT_SECONDS
 
@@ -44,7 +47,8 @@ def run_elsewhere(graph: StudyGraph, address: str, commands: Commands, on_line: 
             except ObjectNotFound:
                 raise StudyError(f"Stage {address} asks for the pool '{pool}', which no worker serves: `assay worker --pool {pool}` there.") from None
             on_line(f"Stage {address} is for the first free worker of the pool '{pool}': flow run {flow_run.id}.")
-            state = follow(client, flow_run.id, commands)
+            with remembered(flow_run.id):
+                state = follow(client, flow_run.id, commands)
             if not state.is_completed():
                 return as_progress(state, address, f"the pool '{pool}'")
             entry = lock_entry(client, flow_run.id)
@@ -57,6 +61,25 @@ def run_elsewhere(graph: StudyGraph, address: str, commands: Commands, on_line: 
     except StudyError as error:
         return Progress(state=StageState.REFUSED, sentence=str(error))
     return Progress(state=StageState.DONE, seconds=round(time.monotonic() - began, 1))
+
+
+@contextmanager
+def remembered(flow_run_id: UUID) -> Iterator[None]:
+    """For the next run here, should this one be killed: `cancel_forgotten`."""
+    SENT.mkdir(parents=True, exist_ok=True)
+    (SENT / str(flow_run_id)).touch()
+    try:
+        yield
+    finally:
+        (SENT / str(flow_run_id)).unlink()
+
+
+def cancel_forgotten() -> None:
+    """Ends what a run in this folder that was killed had sent to other machines."""
+    for path in SENT.glob("*"):
+        with get_client(sync_client=True) as client, suppress(ObjectNotFound):  # it was on another server
+            cancel(client, UUID(path.name))
+        path.unlink()
 
 
 def for_elsewhere(environment: Mapping[str, str]) -> dict[str, str]:
@@ -102,7 +125,7 @@ def last_heartbeat(client: SyncPrefectClient, flow_run_id: UUID) -> str | None:
 
 def cancel(client: SyncPrefectClient, flow_run_id: UUID) -> None:
     """Its worker ends its processes. Returns when it did, or after `CANCEL_SECONDS`."""
-    client.set_flow_run_state(flow_run_id, Cancelling())
+    client.set_flow_run_state(flow_run_id, Cancelling())  # nothing, when it has ended
     deadline = time.monotonic() + CANCEL_SECONDS / 2
     while time.monotonic() < deadline:
         state = client.read_flow_run(flow_run_id).state

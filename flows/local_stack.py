@@ -98,21 +98,24 @@ def is_up() -> bool:
 
 
 @contextmanager
-def one_run_at_a_time() -> Iterator[None]:
-    """Of the runs in this folder that would start a server of their own, one goes on; the others wait for its end. With a server that is up, they
-    are flow runs there, and wait where one sees them."""
+def one_run_at_a_time() -> Iterator[bool]:
+    """Of the runs in this folder that would start a server of their own, one goes on; the others wait for its end. Gives whether it waited.
+
+    With a server that is up, they are flow runs there, and wait where one sees them.
+    """
     if is_up():
-        yield
+        yield False
         return
     LOCAL.mkdir(exist_ok=True)
-    lock = FileLock(LOCAL / "run.lock")
+    lock, waited = FileLock(LOCAL / "run.lock"), False
     try:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            print("Another `assay run` is at work in this folder: waiting for it to end.", file=sys.stderr)
-            lock.acquire()
-        yield
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("Another `assay run` is at work in this folder: waiting for it to end.", file=sys.stderr)
+        lock.acquire()
+        waited = True
+    try:
+        yield waited
     finally:
         lock.release()
 

@@ -26,7 +26,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows.artifacts import StageTable, publish_verdict
 from flows.commands import Commands
-from flows.elsewhere import run_elsewhere
+from flows.elsewhere import cancel_forgotten, run_elsewhere
 from flows.execution import Driver, Execution, Progress, StageState, run_stage
 from flows.graph import HERE, StudyGraph
 from flows.slots import Slots
@@ -94,6 +94,7 @@ def wait_for_other_runs(lock: FileLock) -> None:
 
 
 def bring_up_to_date(cores: int, retries: int, pool: str) -> State:
+    cancel_forgotten()
     with Slots() as slots:
         graph, commands = StudyGraph(pool), Commands()
         return carry_out(graph, PrefectDriver(graph, commands, slots, retries), commands, cores)

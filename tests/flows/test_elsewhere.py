@@ -106,15 +106,27 @@ def test_what_a_person_must_mend_is_told_and_not_tried_again(remote_study: Small
     assert stages_of(workers["cpu"]) == []
 
 
-def test_an_interrupted_study_ends_its_stages_elsewhere(remote_study: SmallStudy, settings: dict[str, str], workers: dict[str, Path]):
+def test_a_study_that_ends_early_ends_its_stages_elsewhere(remote_study: SmallStudy, settings: dict[str, str], workers: dict[str, Path]):
+    """At once, or when it was killed, with the next run."""
     study = remote_study
     study.write_stages({"left": 0.0, "right": 0.0}, alone={"cmd": "touch begun; setsid sleep 300 & sleep 300"})
-    run = subprocess.Popen([*COMMAND, "run", "--pool", "cpu"], env=environment(**settings), stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: list(workers["cpu"].rglob("begun")))
-    run.send_signal(signal.SIGINT)
-    run.communicate(timeout=90)
-    assert run.returncode != 0
-    wait_for(lambda: not [command for command in processes_of(workers["cpu"]) if "sleep" in command])
+
+    def sleeping() -> set[int]:
+        found = set()
+        for process in psutil.process_iter(["name"]):
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.name() == "sleep" and Path(process.cwd()).is_relative_to(workers["cpu"]):
+                    found.add(process.pid)
+        return found
+
+    before: set[int] = set()
+    for ended_by in (signal.SIGKILL, signal.SIGINT):
+        run = subprocess.Popen([*COMMAND, "run", "--pool", "cpu"], env=environment(**settings), stderr=subprocess.DEVNULL)
+        wait_for(lambda before=before: len(sleeping()) == 2 and not sleeping() & before)
+        before = sleeping()
+        run.send_signal(ended_by)
+        assert run.wait(timeout=90) != 0
+    wait_for(lambda: not sleeping())
 
 
 def test_a_stage_whose_machine_is_lost_runs_on_another(remote_study: SmallStudy, settings: dict[str, str], workers: dict[str, Path]):
