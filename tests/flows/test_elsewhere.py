@@ -10,7 +10,11 @@ from pathlib import Path
 import boto3
 import psutil
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.elsewhere import last_heartbeat
 from tests.flows.program import COMMAND, assay, environment, processes_of
 from tests.flows.small_study import SmallStudy
 from tests.tasks.local_store import LocalStore
@@ -127,6 +131,22 @@ def test_a_study_that_ends_early_ends_its_stages_elsewhere(remote_study: SmallSt
         run.send_signal(ended_by)
         assert run.wait(timeout=90) != 0
     wait_for(lambda: not sleeping())
+
+
+def test_a_stage_elsewhere_gives_signs_of_life(remote_study: SmallStudy, settings: dict[str, str], workers: dict[str, Path]):
+    remote_study.write_stages({"left": 0.0, "right": 0.0}, alone={"cmd": "sleep 300"})
+    run = subprocess.Popen([*COMMAND, "run", "--pool", "cpu"], env=environment(**settings), stderr=subprocess.DEVNULL)
+    seen: set[str] = set()
+
+    def two_were_seen() -> bool:
+        for flow_run in client.read_flow_runs(flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=["alone"]))):
+            seen.add(last_heartbeat(client, flow_run.id) or "")
+        return len(seen - {""}) >= 2
+
+    with temporary_settings({PREFECT_API_URL: settings["PREFECT_API_URL"]}), get_client(sync_client=True) as client:
+        wait_for(two_were_seen)
+    run.send_signal(signal.SIGINT)
+    assert run.wait(timeout=90) != 0
 
 
 def test_a_stage_whose_machine_is_lost_runs_on_another(remote_study: SmallStudy, settings: dict[str, str], workers: dict[str, Path]):
