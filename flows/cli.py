@@ -20,6 +20,7 @@ app.command("rank")(cli_rank.rank)
 app.command("why")(cli_record.why)
 app.command("status")(cli_record.status)
 app.command("trace")(cli_record.trace)
+UP_TO_DATE = "All stages are up to date: nothing to run."
 Params = Annotated[Path, typer.Argument(help="parameter file of the study")]
 
 
@@ -46,20 +47,25 @@ def plan(
 def run(
     params: Params = layout.PARAMS,
     cores: Annotated[int | None, typer.Option(min=1, help="cores to use; all of the machine's when absent")] = None,
-    retries: Annotated[int, typer.Option(min=0, help="further tries of a stage that failed, other than by a person's mistake")] = 0,
+    retries: Annotated[int, typer.Option(min=0, help="further tries of a stage that was broken off by what may heal")] = 2,
+    pool: Annotated[str, typer.Option(envvar="ASSAY_POOL", help="work pool of stages that don't name theirs in dvc.yaml; local: here")] = "local",
 ) -> None:
     """Bring all stages up to date through Prefect, in parallel."""
     of_this_folder(params)
-    from flows.local_stack import is_up, prefect_for_one_run
+    from flows.local_stack import is_up, one_run_at_a_time, prefect_for_one_run
 
     if not is_up() and not anything_stale():
-        print("All stages are up to date: nothing to run.")
+        print(UP_TO_DATE)
         return
-    environment.prepare()
-    with prefect_for_one_run():
-        from flows.study import run_study
+    with one_run_at_a_time() as waited:
+        if waited and not anything_stale():
+            print(UP_TO_DATE)
+            return
+        environment.prepare()
+        with prefect_for_one_run():
+            from flows.study import run_study
 
-        state = run_study(cores, retries)
+            state = run_study(cores, retries, pool)
     if not state.is_completed():
         raise StudyError(str(state.message))
 
@@ -79,11 +85,14 @@ def of_this_folder(params: Path) -> Study:
 
 
 def anything_stale() -> bool:
-    from flows.graph import StudyGraph
+    from flows.graph import Busy, StudyGraph
 
     graph = StudyGraph()
-    with graph.locked():
-        return any(graph.is_stale(address) for address in graph.addresses)
+    try:
+        with graph.locked():
+            return any(graph.is_stale(address) for address in graph.addresses)
+    except Busy:  # a `dvc repro` is at work
+        return True
 
 
 @app.command()
@@ -103,6 +112,15 @@ def down() -> None:
 
     ended = down()
     print(f"Ended: {', '.join(service.name for service in ended)}." if ended else "Nothing was up.")
+
+
+@app.command()
+def worker(pool: Annotated[str, typer.Option(help="work pool whose stages it takes, `cpu` or `gpu` say; made when there is none")]) -> None:
+    """Run stages of other machines' studies here, in .assay/stages, until Ctrl-C. PREFECT_API_URL says where their Prefect server is."""
+    environment.prepare()
+    from flows.local_stack import work_for
+
+    work_for(pool)
 
 
 @app.command()

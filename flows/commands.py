@@ -43,7 +43,7 @@ class Commands:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
-        self._ended = False
+        self.ended = threading.Event()
 
     def run(self, command: list[str], directory: str, environment: dict[str, str], output: Output) -> int:
         """Runs one command to its end and returns its exit code. When it returns, none of its processes is left.
@@ -52,7 +52,7 @@ class Commands:
             Cancelled: when `end_all` was called.
         """
         with self._lock:
-            if self._ended:
+            if self.ended.is_set():
                 raise Cancelled
             process = subprocess.Popen(
                 [*LEASH, "--lifeline", *command],
@@ -73,14 +73,14 @@ class Commands:
             process.stdin.close()  # type: ignore[union-attr]  # ends it, should we leave early
             process.wait()
             self._running.discard(process)
-        if self._ended:
+        if self.ended.is_set():
             raise Cancelled
         return code
 
     def end_all(self) -> None:
         """Ends all processes of all commands, and lets none begin. Returns at once; `run` raises when they are gone."""
         with self._lock:
-            self._ended = True
+            self.ended.set()
             for process in list(self._running):
                 process.terminate()
 

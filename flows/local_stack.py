@@ -2,17 +2,17 @@
 
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from flows import services
+from flows.commands import Commands, Output, with_our_python_first
 from flows.environment import HOST, port
 from flows.services import RunningService, Service
 from models.frozen import StudyError
-from tasks.layout import MLFLOW, REPORT
+from tasks.layout import LOCAL, MLFLOW, REPORT
 
 POOL = "assay"
 ORDER = ("prefect", "mlflow", "report", "worker")  # as they are started; they end the other way round
@@ -98,6 +98,29 @@ def is_up() -> bool:
 
 
 @contextmanager
+def one_run_at_a_time() -> Iterator[bool]:
+    """Of the runs in this folder that would start a server of their own, one goes on; the others wait for its end. Gives whether it waited.
+
+    With a server that is up, they are flow runs there, and wait where one sees them.
+    """
+    if is_up():
+        yield False
+        return
+    LOCAL.mkdir(exist_ok=True)
+    lock, waited = FileLock(LOCAL / "run.lock"), False
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("Another `assay run` is at work in this folder: waiting for it to end.", file=sys.stderr)
+        lock.acquire()
+        waited = True
+    try:
+        yield waited
+    finally:
+        lock.release()
+
+
+@contextmanager
 def prefect_for_one_run() -> Iterator[None]:
     """A Prefect server for the length of a run: the user's (PREFECT_API_URL), that of `assay up`, or one of its own on a free port that ends with
     the run, however that ends. A folder's servers share one SQLite file, so there is never a second one beside another.
@@ -106,11 +129,9 @@ def prefect_for_one_run() -> Iterator[None]:
         StudyError: when the user's server does not answer, or none can be started.
     """
     if url := os.environ.get("PREFECT_API_URL"):
-        if not services.answers(f"{url}/health"):
-            raise StudyError(f"The Prefect server at PREFECT_API_URL={url} does not answer: start it, or unset PREFECT_API_URL.")
+        _refuse_silent_server(url)
         yield
         return
-    _wait_for_passing_server()
     own: RunningService | None = None
     try:
         with _one_at_a_time():
@@ -125,13 +146,28 @@ def prefect_for_one_run() -> Iterator[None]:
             services.stop(own)
 
 
-def _wait_for_passing_server() -> None:
-    said = False
-    while (running := services.find("prefect")) and running.passing:
-        if not said:
-            print("Another `assay run` is at work in this folder: waiting for it to end.", file=sys.stderr)
-            said = True
-        time.sleep(0.5)
+def work_for(pool: str) -> None:
+    """Runs a Prefect worker that takes stages of a pool, until it is ended; all that it started ends with it.
+
+    Raises:
+        StudyError: no Prefect server is known, or it does not answer.
+    """
+    if "PREFECT_API_URL" not in os.environ:
+        if not is_up():
+            raise StudyError("There is no Prefect server to take stages from: set PREFECT_API_URL to that of the studies, or run `assay up` here.")
+        _point_to(_running())
+    _refuse_silent_server(os.environ["PREFECT_API_URL"])
+    from flows.remote_stage import HOME_VARIABLE, register_stage
+
+    register_stage(pool)
+    stages = {HOME_VARIABLE: str((LOCAL / "stages").resolve())}
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool]
+    Commands().run(command, ".", with_our_python_first({**os.environ, **stages}), Output(sys.stdout.buffer, lambda _: None))
+
+
+def _refuse_silent_server(url: str) -> None:
+    if not services.answers(f"{url}/health"):
+        raise StudyError(f"The Prefect server at PREFECT_API_URL={url} does not answer: start it, or unset PREFECT_API_URL.")
 
 
 def _start_worker() -> RunningService:

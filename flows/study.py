@@ -26,8 +26,11 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows.artifacts import StageTable, publish_verdict
 from flows.commands import Commands
-from flows.execution import Driver, Progress, StageState, execute, run_stage
-from flows.graph import StudyGraph
+from flows.elsewhere import cancel_forgotten, run_elsewhere
+from flows.execution import Driver, Execution, Progress, StageState, run_stage
+from flows.graph import HERE, StudyGraph
+from flows.slots import Slots
+from flows.stage_states import as_state, is_broken_off
 from models.frozen import StudyError
 from tasks.layout import LOCAL
 from tasks.study import load_study
@@ -40,18 +43,19 @@ RECORD_SECONDS = 10.0
 
 
 @flow(name="study", persist_result=False)
-def study(cores: int | None = None, retries: int = 0) -> State:
+def study(cores: int | None = None, retries: int = 2, pool: str = HERE) -> State:
     """Brings all stages of `dvc.yaml` up to date, in parallel.
 
     Args:
         cores: Cores to use, all of the machine's when absent. A stage takes one, or what its `meta.cores` in dvc.yaml says.
-        retries: How often a stage is tried again that failed for another reason than a person's mistake.
+        retries: How often a stage is tried again that was broken off by what may heal: network, object store, a machine that was taken away.
+        pool: Work pool in which stages run that don't say it in dvc.yaml (`meta: {pool: gpu}`); `local` is this machine.
     """
     LOCAL.mkdir(exist_ok=True)
     lock = FileLock(LOCAL / "study.lock")
     try:
         wait_for_other_runs(lock)
-        return bring_up_to_date(cores or os.cpu_count() or 1, retries)
+        return bring_up_to_date(cores or os.cpu_count() or 1, retries, pool)
     except StudyError as error:
         return Failed(message=str(error))
     except KeyboardInterrupt:
@@ -60,10 +64,10 @@ def study(cores: int | None = None, retries: int = 0) -> State:
         lock.release()
 
 
-def run_study(cores: int | None, retries: int) -> State:
+def run_study(cores: int | None, retries: int, pool: str) -> State:
     """Runs the flow in this process, and returns when the server has on record what it did: after that the server may go."""
     try:
-        state = study(cores=cores, retries=retries, return_state=True)
+        state = study(cores=cores, retries=retries, pool=pool, return_state=True)
     except TerminationSignal as ended:
         sys.exit(128 + ended.signal)
     finally:  # else they would go on trying to reach a server that is gone, for a minute
@@ -89,11 +93,16 @@ def wait_for_other_runs(lock: FileLock) -> None:
         lock.acquire()
 
 
-def bring_up_to_date(cores: int, retries: int) -> State:
-    graph, commands = StudyGraph(), Commands()
-    driver = PrefectDriver(graph, commands, retries)
+def bring_up_to_date(cores: int, retries: int, pool: str) -> State:
+    cancel_forgotten()
+    with Slots() as slots:
+        graph, commands = StudyGraph(pool), Commands()
+        return carry_out(graph, PrefectDriver(graph, commands, slots, retries), commands, cores)
+
+
+def carry_out(graph: StudyGraph, driver: "PrefectDriver", commands: Commands, cores: int) -> State:
     try:
-        progress = execute(graph, driver, commands, cores)
+        progress = Execution(graph, driver, commands, cores).run()
     except BaseException:
         driver.close_record("KILLED")
         raise
@@ -109,10 +118,17 @@ def bring_up_to_date(cores: int, retries: int) -> State:
 class PrefectDriver(Driver):
     """Runs each stage as a task run that is named by its address, and shows all of them in one table."""
 
-    def __init__(self, graph: StudyGraph, commands: Commands, retries: int):
-        self._graph, self._commands, self._retries = graph, commands, retries
+    def __init__(self, graph: StudyGraph, commands: Commands, slots: Slots, retries: int):
+        self._graph, self._commands, self._slots, self._retries = graph, commands, slots, retries
         self._futures: dict[str, PrefectFuture] = {}
         self._table = StageTable()
+
+    def reserve(self, address: str) -> bool:
+        needs = self._graph.needs(address)
+        return not needs.here or self._slots.take(address, needs)
+
+    def release(self, address: str) -> None:
+        self._slots.release(address)
 
     def start(self, address: str, on_end: Callable[[Progress], None]) -> None:
         environment = {"ASSAY_FLOW_RUN_ID": str(flow_run.id), "ASSAY_PARENT_RUN_ID": self._record.parent_run_id}
@@ -121,7 +137,8 @@ class PrefectDriver(Driver):
 
         def body() -> State:
             logger = get_run_logger()
-            last[0] = run_stage(self._graph, address, self._commands, logger.info, environment)
+            run = run_stage if self._graph.needs(address).here else run_elsewhere
+            last[0] = run(self._graph, address, self._commands, logger.info, environment)
             return as_state(last[0])
 
         self._submit(address, body, retries=self._retries).add_done_callback(lambda _: on_end(last[0]))
@@ -151,20 +168,8 @@ class PrefectDriver(Driver):
             persist_result=False,
             retries=retries,
             retry_delay_seconds=RETRY_SECONDS,
-            retry_condition_fn=lambda _task, _task_run, state: state.name != "Refused",
+            retry_condition_fn=lambda _task, _task_run, state: is_broken_off(state),
         )
         before = [self._futures[upstream] for upstream in self._graph.upstream[address]]
         self._futures[address] = as_task(body).submit(wait_for=before)  # pyright: ignore[reportCallIssue] (a task that returns a state)
         return self._futures[address]
-
-
-def as_state(its: Progress) -> State:
-    match its.state:
-        case StageState.DONE:
-            return Completed(message=f"Ran for {its.seconds} s.")
-        case StageState.CANCELLED:
-            return Cancelled(message=its.sentence)
-        case StageState.REFUSED:
-            return Failed(name="Refused", message=its.sentence)
-        case _:
-            return Failed(message=its.sentence)

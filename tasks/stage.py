@@ -1,12 +1,18 @@
 """How a stage's command starts and ends: `python -m tasks.X [ITEM]`, one sentence on a person's error, exit code not zero."""
 
 import errno
+import os
 import sys
 from collections.abc import Callable
 
 from models.frozen import StudyError
 
 HEALED_BY_A_PERSON = 2
+MAY_HEAL = os.EX_TEMPFAIL  # 75 in sysexits.h: worth another try
+
+
+class TemporaryError(StudyError):
+    """What may be well at the next try: a process that was killed, a network. A StudyError that is not of this class is never tried again."""
 
 
 def main(run: Callable[..., object], *arguments: str) -> None:

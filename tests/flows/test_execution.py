@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from flows.commands import Commands
-from flows.execution import Driver, Progress, StageState, execute, run_stage
+from flows.execution import Driver, Execution, Progress, StageState, run_stage
 from flows.graph import StudyGraph
 from models.frozen import StudyError
 from tests.flows.small_study import SmallStudy
@@ -23,6 +23,12 @@ class Threads(Driver):
         self.graph, self.commands = graph, commands
         self.shown: list[dict[str, StageState]] = []
         self.lines: list[str] = []
+
+    def reserve(self, address: str) -> bool:
+        return True
+
+    def release(self, address: str) -> None:
+        pass
 
     def start(self, address: str, on_end: Callable[[Progress], None]) -> None:
         def body() -> None:
@@ -40,7 +46,7 @@ class Threads(Driver):
 def run(cores: int = 4) -> tuple[dict[str, Progress], Threads]:
     graph, commands = StudyGraph(), Commands()
     driver = Threads(graph, commands)
-    return execute(graph, driver, commands, cores), driver
+    return Execution(graph, driver, commands, cores).run(), driver
 
 
 def states(progress: dict[str, Progress]) -> dict[str, str]:
@@ -160,7 +166,7 @@ def test_an_interruption_ends_all_processes_of_all_stages(study: SmallStudy):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        execute(graph, Interrupted(graph, commands), commands, cores=4)
+        Execution(graph, Interrupted(graph, commands), commands, cores=4).run()
     assert len(pids()) == 2 and not [pid for pid in pids() if psutil.pid_exists(pid)]
 
 

@@ -28,18 +28,18 @@ def test_the_projects_own_stages_are_read():
     graph = StudyGraph()
     assert {"split", "tokenizer", "fit", "report"} <= set(graph.addresses)
     pretrain = next(address for address in graph.addresses if address.startswith("pretrain@"))
-    assert graph.cores(pretrain, 16) == 16 and graph.cores("split", 16) == 1
+    assert graph.needs(pretrain).cores_of(16) == 16 and graph.needs("split").cores_of(16) == 1
     assert any(before.startswith("tokenize@") for before in graph.upstream[pretrain])
 
 
 def test_cores_are_never_more_than_there_are(study: SmallStudy):
     study.write_stages({"left": 0.0}, alone={"meta": {"cores": 8}})
-    assert StudyGraph().cores("alone", 2) == 2
+    assert StudyGraph().needs("alone").cores_of(2) == 2
 
 
 def test_dvc_repro_meanwhile_is_refused_and_told_by_whom(study: SmallStudy):
     graph = StudyGraph()
-    with graph.claimed("first"):
+    with graph.claim("first"):
         done = subprocess.run([sys.executable, "-m", "dvc", "repro", "first"], capture_output=True, text=True)
         assert done.returncode != 0 and f"(PID {os.getpid()})" in done.stderr
     assert study.ran() == []

@@ -3,6 +3,7 @@
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -42,17 +43,37 @@ def test_runs_fails_and_goes_on(study: SmallStudy):
 
 
 def test_retries_what_may_heal(study: SmallStudy):
-    flaky = "test -e tried && python work.py alone 0 data/alone || { touch tried; exit 1; }"
+    flaky = "test -e tried && python work.py alone 0 data/alone || { touch tried; kill -9 $$; }"
     study.write_stages({"left": 0.0}, alone={"cmd": flaky})
     done = assay("run", "--retries", "1")
     assert done.returncode == 0 and "alone" in study.ran(), done.stderr
 
 
-def test_two_runs_at_once_run_every_stage_once(study: SmallStudy):
-    study.write_stages({"left": 2.0, "right": 2.0})
-    runs = [subprocess.Popen([*COMMAND, "run"], env=environment(), stderr=subprocess.PIPE, text=True) for _ in range(2)]
+def test_does_not_try_again_what_crashed(study: SmallStudy):
+    study.write_stages({"left": 0.0}, alone={"cmd": "echo tried >> tries; exit 1"})
+    assert assay("run").returncode == 2
+    assert Path("tries").read_text() == "tried\n" and ("alone", "Failed") in recorded("task_run")
+
+
+def test_ten_runs_and_a_dvc_repro_at_once_run_every_stage_once(study: SmallStudy):
+    study.write_stages({"left": 4.0, "right": 4.0})
+    runs = [subprocess.Popen([*COMMAND, "run"], env=environment(), stderr=subprocess.PIPE, text=True) for _ in range(10)]
+    wait_for(Path("data/first").exists)
+    repro = subprocess.run([sys.executable, "-m", "dvc", "repro"], capture_output=True, text=True)
+    assert repro.returncode == 0 or "(PID " in repro.stderr or "Unable to acquire lock" in repro.stderr, repro.stderr
     for run in runs:
-        assert run.communicate()[1] is not None and run.returncode == 0
+        said = run.communicate()[1]
+        assert run.returncode == 0 and "lock" not in said.lower(), said
+    assert sorted(study.ran()) == ["all", "alone", "each@left", "each@right", "first", "last"]
+    assert "up to date" in study.dvc("status")
+
+
+def test_a_stage_that_dvc_repro_has_in_hand_is_waited_for(study: SmallStudy):
+    study.write_stages({"left": 8.0, "right": 0.0}, alone={"cmd": "sleep 1; python work.py alone 0 data/alone"})
+    repro = subprocess.Popen([sys.executable, "-m", "dvc", "repro", "each@left"], stdout=subprocess.DEVNULL)
+    wait_for(Path("data/first").exists)
+    done = assay("run")
+    assert repro.wait() == 0 and done.returncode == 0, done.stderr
     assert sorted(study.ran()) == ["all", "alone", "each@left", "each@right", "first", "last"]
 
 

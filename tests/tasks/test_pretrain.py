@@ -96,7 +96,8 @@ def test_ranks_of_a_host_file_are_counted_over_all_hosts(tmp_path):
     (tmp_path / "hosts").write_text("# two machines\nalpha slots=4\n\nbeta slots=4\n")
     hardware = Hardware(ranks=4, hostfile=str(tmp_path / "hosts"))
     assert pretrain.hosts(hardware) == ["alpha", "beta"]
-    assert "--hostfile" in command(hardware, Path("launch.json"))
+    launcher = ["-m", "deepspeed.launcher.runner", "--hostfile", str(tmp_path / "hosts"), "--num_gpus", "4"]
+    assert command(hardware, Path("launch.json"))[1:] == [*launcher, "--module", "tasks.pretrain_worker", "launch.json"]
     with pytest.raises(StudyError, match="nowhere can't be read"):
         pretrain.hosts(Hardware(hostfile="nowhere"))
 

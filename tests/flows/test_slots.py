@@ -1,0 +1,90 @@
+"""Slots: Prefect's limits, made from the machine, shared by studies, and free again after whoever held them was killed."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.graph import Needs
+from flows.slots import Slots, resources
+from tests.flows.program import COMMAND, assay, environment
+from tests.flows.small_study import SmallStudy
+
+pytestmark = pytest.mark.slow
+MACHINE = "test-machine"
+HAS = {"cpu": 4, "gpu": 0, "memory_gb": 8}
+
+
+@pytest.fixture
+def client(prefect_url: str, study: SmallStudy):
+    with temporary_settings({PREFECT_API_URL: prefect_url}), get_client(sync_client=True) as client:
+        yield client
+
+
+def in_use(client: SyncPrefectClient) -> dict[str, tuple[int, int]]:
+    """Slots in use and in all, by resource."""
+    return {limit.name.split("@")[0]: (limit.active_slots, limit.limit) for limit in client.read_global_concurrency_limits()}
+
+
+def test_a_stage_gets_all_that_it_needs_or_nothing(client: SyncPrefectClient):
+    with Slots(MACHINE, HAS) as mine, Slots(MACHINE, HAS) as theirs:
+        assert mine.take("a", Needs(cores=3, memory_gb=100))
+        assert in_use(client) == {"cpu": (3, 4), "gpu": (0, 0), "memory_gb": (8, 8)}
+        assert not theirs.take("b", Needs(cores=2)), "one core is left"
+        assert not theirs.take("c", Needs(cores=1, memory_gb=1)), "no memory is left"
+        assert in_use(client)["cpu"] == (3, 4)
+        assert theirs.take("d", Needs(cores=1, gpus="all")), "there are no GPUs: none is waited for"
+        mine.release("a")
+        assert in_use(client) == {"cpu": (1, 4), "gpu": (0, 0), "memory_gb": (0, 8)}
+        assert not mine.take("e", Needs(cores="all"))
+        theirs.release("d")
+        assert mine.take("e", Needs(cores="all")) and in_use(client)["cpu"] == (4, 4)
+    assert in_use(client)["cpu"] == (0, 4)
+
+
+def test_a_limit_that_somebody_set_stays_and_a_server_that_is_gone_has_none_to_give(client: SyncPrefectClient):
+    client.upsert_global_concurrency_limit_by_name(f"cpu@{MACHINE}", 2)
+    with Slots(MACHINE, HAS) as slots:
+        assert in_use(client)["cpu"] == (0, 2)
+        assert slots.take("a", Needs(cores=8)) and in_use(client)["cpu"] == (2, 2)
+        with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+            assert not slots.take("b", Needs())
+
+
+def test_slots_of_a_killed_run_are_free_for_the_next_one_in_its_folder(client: SyncPrefectClient, study: SmallStudy, prefect_url: str):
+    settings = {"PREFECT_API_URL": prefect_url, "ASSAY_MACHINE": MACHINE}
+    study.write_stages({"left": 0.0, "right": 0.0}, alone={"meta": {"cores": "all"}, "cmd": "touch begun; sleep 300"})
+    run = subprocess.Popen([*COMMAND, "run"], env=environment(**settings), stderr=subprocess.DEVNULL)
+    wait_for(Path("begun").exists)
+    cores = resources()["cpu"]
+    assert in_use(client)["cpu"] == (cores, cores)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    study.write_stages({"left": 0.0, "right": 0.0})
+    done = assay("run", **settings)
+    assert done.returncode == 0, done.stderr
+    assert in_use(client)["cpu"] == (0, cores)
+
+
+def test_two_studies_on_one_server_share_the_machine(study: SmallStudy, prefect_url: str, tmp_path_factory: pytest.TempPathFactory):
+    other = SmallStudy(tmp_path_factory.mktemp("other"))
+    settings = environment(PREFECT_API_URL=prefect_url, ASSAY_MACHINE=MACHINE)
+    for one in (study, other):
+        one.write_stages({"left": 3.0, "right": 3.0}, each={"meta": {"cores": "all"}})
+    runs = [subprocess.Popen([*COMMAND, "run"], cwd=one.folder, env=settings, stderr=subprocess.PIPE, text=True) for one in (study, other)]
+    for run in runs:
+        said = run.communicate()[1]
+        assert run.returncode == 0, said
+    for mine in [interval for interval in study.intervals() if interval.stage.startswith("each@")]:
+        assert not [interval.stage for interval in other.intervals() if interval.overlaps(mine)]
+
+
+def wait_for(condition, seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
