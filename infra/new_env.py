@@ -1,6 +1,6 @@
 """Writes an environment file with new secrets, readable by its owner only, from `.env.example`.
 
-    python infra/new_env.py ~/.assay.env
+python infra/new_env.py ~/.assay.env
 """
 
 import os

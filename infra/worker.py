@@ -17,19 +17,17 @@ PATIENCE_SECONDS = 120.0
 
 
 def main() -> None:
+    url = os.environ.get("PREFECT_API_URL")
     try:
-        (pool,) = sys.argv[1:]
-        url = os.environ["PREFECT_API_URL"]
-    except (ValueError, KeyError):
-        exit_with("A worker needs a pool and a server: PREFECT_API_URL=http://host:4200/api python infra/worker.py POOL.")
-    environment.prepare()
-    try:
+        if len(sys.argv) != 2 or not url:
+            raise StudyError("A worker needs a pool and a server: PREFECT_API_URL=http://host:4200/api python infra/worker.py POOL.")
         wait_for_server(url)
     except StudyError as error:
         exit_with(str(error))
+    environment.prepare()
     from flows.deployments import register_study  # it imports Prefect, which reads the environment
 
-    register_study(pool)
+    register_study(pool := sys.argv[1])
     os.execv(sys.executable, [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"])
 
 

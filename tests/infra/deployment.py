@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
@@ -73,7 +74,7 @@ class Deployment:
 
     def run(self, name: str) -> None:
         """A service that does its work and ends."""
-        subprocess.run(self._command(name), env=self._environment(name), cwd=self._study(name), check=True)
+        subprocess.run(self._command(name), env=self._environment(name), cwd=self._directory(name), check=True)
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
@@ -90,22 +91,27 @@ class Deployment:
     @contextmanager
     def _process(self, name: str) -> Iterator[None]:
         with (self.folder / f"{name}.log").open("wb") as log:
-            process = subprocess.Popen(self._command(name), env=self._environment(name), cwd=self._study(name), stdout=log, stderr=log)
+            process = subprocess.Popen(self._command(name), env=self._environment(name), cwd=self._directory(name), stdout=log, stderr=log)
+        self._processes[name] = process
         try:
-            self._wait_until_healthy(name, process)
+            self._wait_until_healthy(name)
             yield
         finally:
             process.terminate()
             process.wait()
 
-    def _wait_until_healthy(self, name: str, process: subprocess.Popen[bytes]) -> None:
+    def _wait_until_healthy(self, name: str) -> None:
         """By the url that its health check asks."""
         if not (check := self.services[name].get("healthcheck")):
             return
         deadline = time.monotonic() + START_SECONDS
         while status(self._here(check["test"][-1])) != 200:
-            assert process.poll() is None and time.monotonic() < deadline, f"{name}: {self.log(name)[-3000:]}"
+            self.check_alive(name)
+            assert time.monotonic() < deadline, self.log(name)
             time.sleep(0.1)
+
+    def check_alive(self, name: str) -> None:
+        assert self._processes[name].poll() is None, self.log(name)
 
     def _command(self, name: str) -> list[str]:
         command = [self._here(word, name) for word in self.services[name]["command"]]
@@ -131,9 +137,11 @@ class Deployment:
             text = text.replace(volume["target"], str(source))
         return text.replace("0.0.0.0", "127.0.0.1")
 
-    def _study(self, name: str) -> Path:
+    def _directory(self, name: str) -> Path:
+        """Where it works: the image's /study, which is empty when no study is mounted there."""
+        mounted = [Path(volume["source"]) for volume in self.services[name].get("volumes", ()) if volume["target"] == "/study"]
         (self.folder / "empty").mkdir(exist_ok=True)
-        return next((Path(volume["source"]) for volume in self.services[name].get("volumes", ()) if volume["target"] == "/study"), self.folder / "empty")
+        return mounted[0] if mounted else self.folder / "empty"
 
 
 def status(url: str, login: str | None = None, host: str | None = None) -> int | None:

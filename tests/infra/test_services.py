@@ -1,7 +1,8 @@
 """What compose.yaml says is started without containers, on real Postgres and the S3 store of its image: who has no login is refused, a study runs."""
 
-import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 
@@ -50,11 +51,39 @@ def test_the_store_wants_a_signature(deployment):
 def test_a_study_runs_through_all_of_them(deployment):
     done = at_home(deployment, "-m", "flows.cli", "run")
     assert done.returncode == 0, done.stdout + done.stderr
-    code = "from mlflow import MlflowClient as C; c = C(); print(*[r.info.artifact_uri for e in c.search_experiments() for r in c.search_runs([e.experiment_id])])"
-    (artifacts,) = at_home(deployment, "-c", code).stdout.split()
+    (artifacts,) = at_home(deployment, "-c", ARTIFACTS_OF_RUNS).stdout.split()
     assert artifacts.startswith("mlflow-artifacts:/")
-    stored = at_home(deployment, "-c", "from tasks.storage import list_objects; print(*[o.key for o in list_objects('s3://assay/mlflow')])")
-    assert stored.stdout.split(), stored.stderr
+    assert at_home(deployment, "-c", STORED_BY_MLFLOW).stdout.split()
+
+
+def test_a_worker_takes_the_run_that_the_ui_starts(deployment):
+    (deployment.study / "in.txt").write_text("another text")
+    with deployment.running("worker"):
+        while at_home(deployment, "-m", "prefect", "deployment", "inspect", "study/study").returncode:
+            deployment.check_alive("worker")
+        done = at_home(deployment, "-m", "prefect", "deployment", "run", "study/study", "--watch")
+        assert done.returncode == 0 and "Completed" in done.stdout, done.stdout + deployment.log("worker")
+    assert at_home(deployment, "-m", "dvc", "status").stdout == "Data and pipelines are up to date.\n"
+
+
+def test_data_goes_to_the_store(deployment):
+    assert at_home(deployment, "-m", "tasks.storage", "s3://assay/dvc").returncode == 0
+    pushed = at_home(deployment, "-m", "dvc", "push")
+    assert re.fullmatch(r"\d+ files pushed", pushed.stdout.strip()), pushed.stderr
+    shutil.rmtree(deployment.study / ".dvc/cache")
+    shutil.rmtree(deployment.study / "data")
+    assert at_home(deployment, "-m", "dvc", "pull").returncode == 0
+    assert at_home(deployment, "-m", "dvc", "status").stdout == "Data and pipelines are up to date.\n"
+
+
+ARTIFACTS_OF_RUNS = """
+from mlflow import MlflowClient
+client = MlflowClient()
+for experiment in client.search_experiments():
+    for run in client.search_runs([experiment.experiment_id]):
+        print(run.info.artifact_uri)
+"""
+STORED_BY_MLFLOW = "from tasks.storage import list_objects; print(*[item.key for item in list_objects('s3://assay/mlflow')])"
 
 
 def at_home(deployment, *arguments):
