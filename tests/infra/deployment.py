@@ -1,4 +1,7 @@
-"""infra/compose.yaml without containers: its services as processes of this machine, with the commands and the environment that compose gives them."""
+"""infra/compose.yaml without containers: its services as processes of this machine, with the commands and the environment that compose gives them.
+
+Where this machine lets us (root, on Linux), all but /tmp and their own folder is read-only to them, as it is in a container with `read_only`.
+"""
 
 import json
 import os
@@ -12,6 +15,7 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,14 @@ PROJECT = Path(__file__).parents[2]
 INFRA = PROJECT / "infra"
 TOOLS = Path(sys.executable).parent  # docker-compose and weed come with the environment
 START_SECONDS = 120
-NAMES = ("postgres", "s3", "prefect", "mlflow")
+PORTS = {"postgres": 5432, "s3": 8333, "prefect": 4200, "mlflow": 5000}
+SEAL = """
+for writable in "$0" /tmp; do mount --bind "$writable" "$writable"; done
+mount --bind "$1" "$1"
+for sealed in / "$1"; do mount --options remount,bind,ro "$sealed"; done
+shift
+exec "$@"
+"""
 
 
 def new_secrets() -> dict[str, str]:
@@ -54,7 +65,7 @@ class Deployment:
     def __init__(self, folder: Path, study: Path):
         self.folder, self.study, self.secrets = folder, study, new_secrets()
         self.services = compose(self.secrets | {"ASSAY_STUDY": str(study)})["services"]
-        self.ports = {name: free_port() for name in NAMES}
+        self.ports = {name: free_port() for name in PORTS}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def address(self, name: str) -> str:
@@ -114,19 +125,23 @@ class Deployment:
         assert self._processes[name].poll() is None, self.log(name)
 
     def _command(self, name: str) -> list[str]:
+        seal = sealed(self.folder) if self.services[name]["read_only"] and can_seal() else []
         command = [self._here(word, name) for word in self.services[name]["command"]]
         if name == "s3":  # what the image's entrypoint adds, and free ports for what compose keeps inside of the container
-            return ["weed", "-logtostderr=true", *command, *(f"-{part}.port={free_port()}" for part in ("master", "volume", "filer"))]
-        return [str(PROJECT / word) if word == "infra/worker.py" else word for word in command]
+            return [*seal, "weed", "-logtostderr=true", *command, *(f"-{part}.port={free_port()}" for part in ("master", "volume", "filer"))]
+        return [*seal, *(str(PROJECT / word) if word == "infra/worker.py" else word for word in command)]
 
     def _environment(self, name: str) -> dict[str, str]:
-        ours = {"PATH": f"{TOOLS}:{os.environ['PATH']}", **image_environment(), "HOME": str(self.folder), "PYTHONPATH": str(PROJECT)}
-        its = self.services[name].get("environment", {}).items()
-        return {**ours, **{key: "127.0.0.1" if key.endswith("HOST") else self._here(value, name) for key, value in its}}
+        scratch = self.folder / "tmp"
+        scratch.mkdir(exist_ok=True)
+        of_image = {key: value.replace("/tmp", str(scratch)) for key, value in image_environment().items()}
+        of_compose = self.services[name].get("environment", {}).items()
+        here = {key: "127.0.0.1" if key.endswith("HOST") else self._here(value, name) for key, value in of_compose}
+        return {**of_image, "PATH": f"{TOOLS}:{os.environ['PATH']}", "TMPDIR": str(scratch), "PYTHONPATH": str(PROJECT), **here}
 
     def _here(self, text: str, name: str = "") -> str:
         """A word of the compose file as it holds on this machine: hosts and ports, folders of the container."""
-        for service, port in {"postgres": 5432, "s3": 8333, "prefect": 4200, "mlflow": 5000}.items():
+        for service, port in PORTS.items():
             text = re.sub(rf"\b{port}\b", str(self.ports[service]), text)
             text = text.replace(f"{service}:{self.ports[service]}", self.address(service))
         for volume in self.services.get(name, {}).get("volumes", ()):
@@ -144,6 +159,16 @@ class Deployment:
         return mounted[0] if mounted else self.folder / "empty"
 
 
+def sealed(folder: Path) -> list[str]:
+    """What to put before a command that may write to `folder` and /tmp only, and to our packages not even there."""
+    return ["unshare", "--mount", "sh", "-euc", SEAL, str(folder), sys.prefix]
+
+
+@cache
+def can_seal() -> bool:
+    return subprocess.run([*sealed(Path("/tmp")), "true"], capture_output=True).returncode == 0
+
+
 def status(url: str, login: str | None = None, host: str | None = None) -> int | None:
     """The status with which a server answers a GET, or None."""
     headers = {"Host": host} if host else {}
@@ -158,16 +183,20 @@ def status(url: str, login: str | None = None, host: str | None = None) -> int |
         return None
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Also free 10,000 further up, where SeaweedFS listens to its own kind."""
+    """Given to nobody before; nor is the one 10,000 further up, where SeaweedFS listens to its own kind."""
     while True:
         with socket.socket() as low, socket.socket() as high:
             low.bind(("127.0.0.1", 0))
             port = low.getsockname()[1]
-            if port > 55_000:
+            if port > 55_000 or {port, port + 10_000} & _given:
                 continue
             try:
                 high.bind(("127.0.0.1", port + 10_000))
             except OSError:
                 continue
+            _given.update((port, port + 10_000))
             return port

@@ -1,11 +1,12 @@
 """kubectl builds the manifests, Kubernetes' schemas accept them, and they say what compose.yaml says."""
 
 import re
+import shutil
 
 import kubernetes_validate
 import pytest
 
-from tests.infra.deployment import compose, new_secrets
+from tests.infra.deployment import INFRA, compose, new_secrets
 from tests.infra.manifests import FOLDERS, build, containers, environment, workloads
 
 SECRETS = new_secrets()
@@ -109,3 +110,16 @@ def test_the_gpu_overlay_asks_for_gpus():
     (worker,) = workloads("overlays/gpu")["worker"]["containers"]
     assert worker["resources"]["limits"]["nvidia.com/gpu"] == 4
     assert worker["args"] == COMPOSE["gpu-worker"]["command"]
+
+
+def test_the_readmes_overlay_moves_the_image_and_names_the_study(tmp_path):
+    (overlay,) = re.findall(r"```yaml\n(.*?)```", (INFRA / "README.md").read_text(), flags=re.DOTALL)
+    for folder in ("config", "kubernetes"):
+        shutil.copytree(INFRA / folder, tmp_path / folder)
+    ours = tmp_path / "kubernetes/overlays/ours"
+    ours.mkdir()
+    (ours / "kustomization.yaml").write_text(overlay)
+    pod = workloads(str(ours))["worker"]
+    assert {its["image"] for its in (*pod["initContainers"], *pod["containers"])} == {"registry.example.org/assay:0.1.0"}
+    cloned = environment(str(ours), pod["initContainers"][0], SECRETS)
+    assert (cloned["STUDY_REPOSITORY"], cloned["STUDY_REVISION"]) == ("https://git.example.org/study.git", "main")

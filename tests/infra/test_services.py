@@ -34,6 +34,12 @@ def test_prefect_wants_a_login(deployment):
     assert status(version, login=deployment.secrets["PREFECT_API_AUTH_STRING"]) == 200
 
 
+def test_prefect_serves_its_page(deployment):
+    """Whose files it writes when it starts: into the image, which is read-only, were it not told otherwise."""
+    assert status(f"http://{deployment.address('prefect')}/") == 200
+    assert list(deployment.folder.glob("tmp/prefect-ui/*/index.html"))
+
+
 def test_mlflow_wants_a_login_and_a_known_host(deployment):
     runs = f"http://{deployment.address('mlflow')}/api/2.0/mlflow/experiments/search?max_results=10"
     login = f"{deployment.secrets['MLFLOW_TRACKING_USERNAME']}:{deployment.secrets['MLFLOW_TRACKING_PASSWORD']}"
@@ -67,7 +73,8 @@ def test_a_worker_takes_the_run_that_the_ui_starts(deployment):
 
 
 def test_data_goes_to_the_store(deployment):
-    assert at_home(deployment, "-m", "tasks.storage", "s3://assay/dvc").returncode == 0
+    """Where that is, is not in DVC's configuration, which the worker in its container shares: the environment says it."""
+    assert at_home(deployment, "-m", "dvc", "remote", "add", "--local", "--default", "study", "s3://assay/dvc").returncode == 0
     pushed = at_home(deployment, "-m", "dvc", "push")
     assert re.fullmatch(r"\d+ files pushed", pushed.stdout.strip()), pushed.stderr
     shutil.rmtree(deployment.study / ".dvc/cache")
