@@ -3,60 +3,20 @@
 Where this machine lets us (root, on Linux), all but /tmp and their own folder is read-only to them, as it is in a container with `read_only`.
 """
 
-import json
 import os
 import re
-import socket
 import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-from infra.new_env import EXAMPLE, filled
+from tests.infra.compose_file import INFRA, PROJECT, TOOLS, compose, image_environment, new_secrets
+from tests.infra.machine import can_seal, free_port, sealed, status
 from tests.postgres import PASSWORD, running_postgres
 
-PROJECT = Path(__file__).parents[2]
-INFRA = PROJECT / "infra"
-TOOLS = Path(sys.executable).parent  # docker-compose and weed come with the environment
 START_SECONDS = 120
 PORTS = {"postgres": 5432, "s3": 8333, "prefect": 4200, "mlflow": 5000}
-SEAL = """
-for writable in "$0" /tmp; do mount --bind "$writable" "$writable"; done
-mount --bind "$1" "$1"
-for sealed in / "$1"; do mount --options remount,bind,ro "$sealed"; done
-shift
-exec "$@"
-"""
-
-
-def new_secrets() -> dict[str, str]:
-    """What `infra/new_env.py` writes."""
-    lines = [filled(line) for line in EXAMPLE.read_text().splitlines()]
-    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
-
-
-def compose(environment: Mapping[str, str]) -> dict[str, Any]:
-    """The compose file as docker-compose reads it: checked against its schema, every variable filled in.
-
-    Raises:
-        CalledProcessError: with docker-compose's words on standard error.
-    """
-    command = [TOOLS / "docker-compose", "--env-file", os.devnull, "--file", INFRA / "compose.yaml", "--profile", "*", "config", "--format", "json"]
-    done = subprocess.run(command, env={"PATH": os.defpath, **environment}, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout)
-
-
-def image_environment() -> dict[str, str]:
-    """What ENV in the Dockerfile sets."""
-    (block,) = re.findall(r"^ENV ((?:.*\\\n)*.*)$", (INFRA / "Dockerfile").read_text(), flags=re.MULTILINE)
-    return dict(re.findall(r"(\w+)=(\S+)", block))
 
 
 class Deployment:
@@ -157,46 +117,3 @@ class Deployment:
         mounted = [Path(volume["source"]) for volume in self.services[name].get("volumes", ()) if volume["target"] == "/study"]
         (self.folder / "empty").mkdir(exist_ok=True)
         return mounted[0] if mounted else self.folder / "empty"
-
-
-def sealed(folder: Path) -> list[str]:
-    """What to put before a command that may write to `folder` and /tmp only, and to our packages not even there."""
-    return ["unshare", "--mount", "sh", "-euc", SEAL, str(folder), sys.prefix]
-
-
-@cache
-def can_seal() -> bool:
-    return subprocess.run([*sealed(Path("/tmp")), "true"], capture_output=True).returncode == 0
-
-
-def status(url: str, login: str | None = None, host: str | None = None) -> int | None:
-    """The status with which a server answers a GET, or None."""
-    headers = {"Host": host} if host else {}
-    if login:
-        headers["Authorization"] = f"Basic {b64encode(login.encode()).decode()}"
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code
-    except OSError:
-        return None
-
-
-_given: set[int] = set()
-
-
-def free_port() -> int:
-    """Given to nobody before; nor is the one 10,000 further up, where SeaweedFS listens to its own kind."""
-    while True:
-        with socket.socket() as low, socket.socket() as high:
-            low.bind(("127.0.0.1", 0))
-            port = low.getsockname()[1]
-            if port > 55_000 or {port, port + 10_000} & _given:
-                continue
-            try:
-                high.bind(("127.0.0.1", port + 10_000))
-            except OSError:
-                continue
-            _given.update((port, port + 10_000))
-            return port

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tests.infra.deployment import INFRA, TOOLS
+from tests.infra.compose_file import INFRA, TOOLS
 
 FOLDERS = ("base", "overlays/gpu", "overlays/dev")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.deployment import INFRA, PROJECT, TOOLS, compose, new_secrets
+from tests.infra.compose_file import INFRA, PROJECT, TOOLS, compose, new_secrets
 
 SECRETS = new_secrets()
 CONFIG = compose(SECRETS)

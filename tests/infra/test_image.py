@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from flows.environment import SETTINGS
-from tests.infra.deployment import INFRA, PROJECT, TOOLS, compose, image_environment, new_secrets
+from tests.infra.compose_file import INFRA, PROJECT, TOOLS, compose, image_environment, new_secrets
 
 DOCKERFILE = (INFRA / "Dockerfile").read_text()
 SERVICES = compose(new_secrets())["services"]

@@ -6,7 +6,7 @@ import shutil
 import kubernetes_validate
 import pytest
 
-from tests.infra.deployment import INFRA, compose, new_secrets
+from tests.infra.compose_file import INFRA, compose, new_secrets
 from tests.infra.manifests import FOLDERS, build, containers, environment, workloads
 
 SECRETS = new_secrets()

@@ -4,7 +4,7 @@ import stat
 import subprocess
 import sys
 
-from tests.infra.deployment import INFRA
+from tests.infra.compose_file import INFRA
 
 
 def new_env(path):

@@ -6,10 +6,13 @@ import shutil
 import subprocess
 import sys
 
+import psycopg
 import pytest
 
 from tests.flows.small_study import SmallStudy
-from tests.infra.deployment import PROJECT, Deployment, status
+from tests.infra.compose_file import PROJECT
+from tests.infra.deployment import Deployment
+from tests.infra.machine import status
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +55,15 @@ def test_mlflow_wants_a_login_and_a_known_host(deployment):
 
 def test_the_store_wants_a_signature(deployment):
     assert status(f"http://{deployment.address('s3')}/assay/x") == 403
+
+
+def test_a_service_does_not_read_the_database_of_another(deployment):
+    place = {"host": "127.0.0.1", "port": deployment.ports["postgres"], "user": "mlflow"}
+    psycopg.connect(**place, password=deployment.secrets["MLFLOW_DB_PASSWORD"], dbname="mlflow").close()
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        psycopg.connect(**place, password=deployment.secrets["MLFLOW_DB_PASSWORD"], dbname="prefect")
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(**place, password="guessed", dbname="mlflow")
 
 
 def test_a_study_runs_through_all_of_them(deployment):

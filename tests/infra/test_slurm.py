@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from deepspeed.launcher.runner import fetch_hostfile
 
-from tests.infra.deployment import INFRA, TOOLS
+from tests.infra.compose_file import INFRA, TOOLS
 
 HOSTFILE = INFRA / "slurm/hostfile.sh"
 SCRIPTS = sorted([*INFRA.glob("slurm/*"), *INFRA.glob("config/*.sh")])

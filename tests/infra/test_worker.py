@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from tests.infra.deployment import INFRA, PROJECT
+from tests.infra.compose_file import INFRA, PROJECT
 
 
 def run_worker(*arguments, **environment):
