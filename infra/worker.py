@@ -1,4 +1,4 @@
-"""A worker for the study in this folder: registers the deployment `study` with the server at PREFECT_API_URL, and becomes Prefect's worker.
+"""A worker for the study in this folder: registers the deployment `study` with the server at PREFECT_API_URL, and runs Prefect's worker.
 
     python infra/worker.py POOL
 
@@ -10,6 +10,7 @@ import sys
 import time
 
 from flows import environment, services
+from flows.commands import LEASH
 from models.frozen import StudyError
 from tasks.stage import exit_with
 
@@ -28,7 +29,8 @@ def main() -> None:
     from flows.deployments import register_study  # it imports Prefect, which reads the environment
 
     register_study(pool := sys.argv[1])
-    os.execv(sys.executable, [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"])
+    # on a leash: Prefect's worker does not always end when it is told to
+    os.execv(LEASH[0], [*LEASH, sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"])
 
 
 def wait_for_server(url: str) -> None:

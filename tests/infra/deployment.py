@@ -16,6 +16,7 @@ from tests.infra.machine import can_seal, free_port, sealed, status
 from tests.postgres import PASSWORD, running_postgres
 
 START_SECONDS = 120
+STOP_SECONDS = 60  # the longest `stop_grace_period` of compose.yaml
 PORTS = {"postgres": 5432, "s3": 8333, "prefect": 4200, "mlflow": 5000}
 
 
@@ -69,7 +70,10 @@ class Deployment:
             yield
         finally:
             process.terminate()
-            process.wait()
+            try:
+                process.wait(STOP_SECONDS)
+            finally:
+                process.kill()
 
     def _wait_until_healthy(self, name: str) -> None:
         """By the url that its health check asks."""
