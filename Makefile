@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-fast bench-mixtures bench-eval lint lock clean
+.PHONY: demo test test-fast bench-mixtures bench-eval bench-overhead lint lock clean
 
 demo: $(VENV)/ready  ## the whole default study, from raw text to a verdict
 	dvc repro
@@ -23,6 +23,9 @@ bench-mixtures: $(VENV)/ready  ## every mixture law against `auto`, on a publish
 
 bench-eval: $(VENV)/ready  ## items per second of our lm-eval backend against lm-eval's own
 	python -m tests.benchmarks.bench_eval
+
+bench-overhead: $(VENV)/ready  ## seconds of finding 500 runs up to date, by `assay run` and by `dvc repro`
+	python -m tests.benchmarks.bench_overhead
 
 lint: $(VENV)/ready  ## style, types, import contracts
 	ruff check .

@@ -23,8 +23,10 @@ from dvc.rwlock import rwlock
 from dvc.stage import Stage
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, get_executable, prepare_kwargs
 
+from flows.parsed_params import parse_once
 from models.frozen import StudyError
 
+parse_once()
 logging.getLogger("dvc").setLevel(logging.WARNING)  # it announces every write to dvc.lock
 BUSY_SECONDS = 10  # how long a file of a stage may be in use by another DVC command before we say so
 
