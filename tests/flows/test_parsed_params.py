@@ -10,7 +10,7 @@ from tests.flows.small_study import PARAMS, SmallStudy
 
 
 def test_many_stages_parse_the_same_parameters_once_and_see_a_change(study: SmallStudy):
-    items = dict.fromkeys(("left", "right", "up", "down"), 0.0)
+    items: dict[str, float] = dict.fromkeys(("left", "right", "up", "down"), 0.0)
     study.write_stages(items, each={"params": ["question"]})
     study.dvc("repro")
     parsed_params._parsed.cache_clear()
