@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-fast bench-mixtures bench-eval bench-record lint lock clean
+.PHONY: demo test test-fast bench-mixtures bench-eval bench-record bench-overhead lint lock clean
 
 demo: $(VENV)/ready  ## the whole default study, from raw text to a verdict
 	dvc repro
@@ -26,6 +26,9 @@ bench-eval: $(VENV)/ready  ## items per second of our lm-eval backend against lm
 
 bench-record: $(VENV)/ready  ## a study of 500 runs: to record it, and to open and compare it in MLflow
 	python -m tests.benchmarks.bench_record
+
+bench-overhead: $(VENV)/ready  ## seconds of finding 500 runs up to date, by `assay run` and by `dvc repro`
+	python -m tests.benchmarks.bench_overhead
 
 lint: $(VENV)/ready  ## style, types, import contracts
 	ruff check .

@@ -28,8 +28,10 @@ from dvc.stage.serialize import to_single_stage_lockfile
 from dvc_objects.fs.local import localfs
 from pydantic import NonNegativeInt, PositiveInt, ValidationError
 
+from flows.parsed_params import parse_once
 from models.frozen import Frozen, StudyError, nearest
 
+parse_once()
 logging.getLogger("dvc").setLevel(logging.WARNING)  # it announces every write to dvc.lock
 LOCK_FILE = Path("dvc.lock")
 HERE = "local"  # the pool that is none: this machine

@@ -6,6 +6,7 @@ PARAMS = Path("params.yaml")
 SOURCES = Path("data/sources")  # <source>/part-*.parquet: one row is a document as its source gives it
 HELDOUT = Path("data/heldout")  # part-*.parquet: one row is a document that no training set holds, nor a near-duplicate of it
 ITEMS = Path("data/items")  # own/, <name of item_files>/: benchmarks as lm-eval tasks, <task>.yaml beside <task>.jsonl
+STEPS = Path("data/steps")  # <recipe>.json: the digest of the code of each of its steps
 CORPORA = Path("data/corpora")  # <recipe>/kept/part-*.parquet, <recipe>/removed/part-*.parquet, <recipe>/funnel.json
 TOKENIZER = Path("data/tokenizer")  # tokenizer.json and its config, as transformers loads them
 TOKENS = Path("data/tokens")  # <recipe>/<domain>.bin, <domain>.offsets.npy, manifest.json

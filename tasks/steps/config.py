@@ -6,10 +6,12 @@ from pydantic import Field
 
 from tasks.steps.c4 import C4
 from tasks.steps.cleaning import Normalize
-from tasks.steps.duplicates import ExactDuplicates, NearDuplicates
+from tasks.steps.exact_duplicates import ExactDuplicates
+from tasks.steps.gopher_quality import GopherQuality
+from tasks.steps.gopher_repetition import GopherRepetition
 from tasks.steps.language import Language
+from tasks.steps.near_duplicates import NearDuplicates
 from tasks.steps.quality import QualityClassifier
-from tasks.steps.rules import GopherQuality, GopherRepetition
 from tasks.steps.selection import TopFraction
 
 Step = Annotated[

@@ -67,6 +67,7 @@ def test_draws_are_about_the_prediction_and_repeatable(name):
     assert np.abs(off).max() < 5 / np.sqrt(400)
 
 
+@pytest.mark.slow
 @EACH
 def test_studies_that_tell_little_are_fitted_all_the_same(name):
     for runs, target in [

@@ -75,6 +75,7 @@ def test_trees_see_a_threshold_with_few_runs():
     assert np.mean((predicted < truth.mean()) == (truth[:, 0] < truth.mean())) > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["exp", "linear", "gp", "auto"])
 def test_intervals_hold_what_they_promise(name):
     """Of 90%, on mixtures not seen, over twelve studies. The truth is of nobody's form and noisy."""

@@ -11,7 +11,9 @@ import pytest
 
 from models.frozen import StudyError
 from tasks.steps.base import CorpusStep, StepContext
-from tasks.steps.duplicates import Duplicates, ExactDuplicates, NearDuplicates
+from tasks.steps.duplicates import Duplicates
+from tasks.steps.exact_duplicates import ExactDuplicates
+from tasks.steps.near_duplicates import NearDuplicates
 from tests.tasks.steps.some_documents import HOSTILE_PATTERNS, apply, documents, on_any_texts
 
 EXACT = ExactDuplicates.model_validate({"step": "exact-duplicates"})

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.steps.c4 import C4
+from tasks.steps.gopher_quality import GopherQuality
+from tasks.steps.gopher_repetition import GopherRepetition
 from tasks.steps.ngrams import repeated, repeated_ngrams
-from tasks.steps.rules import GopherQuality, GopherRepetition
 from tasks.steps.segments import CHUNK_BYTES, TextChunk, chunks, hash_word
 from tests.tasks.steps.some_documents import HOSTILE_PATTERNS, apply, assert_linear, documents, on_any_texts, reasons
 

@@ -1,0 +1,73 @@
+"""Which code decides what the steps of each recipe do. Stage `curate` depends on its recipe's file, so that a changed step makes the corpora stale
+that use it, and no others.
+
+A step's code is its module and all modules of ours that this imports, wherever in the file; not those that `tasks.curate` imports itself, which
+decide every corpus and are dependencies of the stage. Comments, docstrings and layout don't count: digests are of syntax trees.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks import layout
+from tasks.atomic import replace_directory, write_json
+from tasks.stage import main
+from tasks.steps.base import StepConfig
+from tasks.study import Study
+
+ROOT = Path(__file__).parents[1]
+OURS = ("models", "tasks")
+
+
+def write_step_code(study: Study) -> None:
+    """Writes `data/steps/<recipe>.json`: the digest of the code of each of its steps, by name."""
+    with replace_directory(layout.STEPS) as output:
+        for name, recipe in study.recipes.items():
+            write_json(output / f"{name}.json", {step.step: digest(type(step)) for step in recipe.steps})
+
+
+def digest(step: type[StepConfig], root: Path = ROOT) -> str:
+    """Hexadecimal; of the code under `root` that decides what the step does."""
+    trees = (f"{module} {ast.dump(_without_docstrings(_tree(module, root)))}" for module in modules(step, root))
+    return hashlib.blake2b("\n".join(trees).encode(), digest_size=16).hexdigest()
+
+
+def modules(step: type[StepConfig], root: Path = ROOT) -> list[str]:
+    """The names of the modules whose code decides what the step does, sorted."""
+    shared = set(_imports("tasks.curate", root))
+    waiting, found = [step.__module__], set()
+    while waiting:
+        module = waiting.pop()
+        if module not in found | shared:
+            found.add(module)
+            waiting += _imports(module, root)
+    return sorted(found)
+
+
+def _imports(module: str, root: Path) -> Iterator[str]:
+    """The modules of ours that a module imports: `from tasks import layout` and `from tasks.layout import POOL` both import tasks.layout."""
+    for node in ast.walk(_tree(module, root)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [str(node.module), *(f"{node.module}.{name}" for name in names)]
+        yield from (name for name in names if name.split(".")[0] in OURS and _path(name, root).exists())
+
+
+def _path(module: str, root: Path) -> Path:
+    return root / f"{module.replace('.', '/')}.py"
+
+
+def _tree(module: str, root: Path) -> ast.Module:
+    return ast.parse(_path(module, root).read_text(encoding="utf-8"))
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    return tree
+
+
+if __name__ == "__main__":
+    main(write_step_code)

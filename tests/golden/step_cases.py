@@ -1,0 +1,101 @@
+"""Fixed documents that touch what each curation step decides, and the settings under which it is shown them."""
+
+from typing import Any
+
+import pyarrow as pa
+
+from tests.tasks.steps.some_documents import documents
+
+TEXT = "the river and its old bridge have stood with that quiet town of mills since people began to trade wool there"
+WORDS = TEXT.split()
+FRENCH = "Le navire quitta le port au matin, et personne à bord ne savait qu'il ne reviendrait pas avant l'hiver, ni même au printemps. " * 3
+GERMAN = "Das Schiff verließ den Hafen am Morgen, und niemand an Bord wusste, dass es nicht vor dem Winter zurückkehren würde. " * 3
+
+
+def words(count: int, start: int = 0) -> str:
+    """Words that do not come in the same order twice."""
+    return " ".join(f"{WORDS[(start + i * (1 + i // len(WORDS))) % len(WORDS)]}{i if i % 3 == 0 else ''}" for i in range(count))
+
+
+def sentences(count: int, start: int = 0) -> str:
+    return " ".join(f"{words(12, start + 5 * i).capitalize()}." for i in range(count))
+
+
+UNICODE = [
+    "",
+    " \n\t\u3000",
+    "\x00\x07",
+    "cafe\u0301 \ufb01n \u212b",
+    "a\r\nb\rc\x0bd\x0ce\u2028f\x85g  \t\nh",
+    "one\n\n\n\ntwo\n\n\nthree\n\n\n\n\n",
+    "zero\u200bwidth \ufeffmark \u200djoiner",
+    "\U0001f98a fox " * 60,
+    "水は流れる。" * 60,
+    "straße STRASSE ıI İi " * 15,
+]
+AT_BOUNDS = [
+    *(words(count) for count in (1, 19, 20, 21, 49, 50, 51, 120)),
+    "ab " * 60,
+    "a12345678b the and " * 30,
+    "internationalisation " * 60,
+    words(60) + " #" * 6,
+    words(60) + " # # # # # # #",
+    words(60) + " ..." * 7,
+    words(60) + " 77" * 12,
+    words(60) + " 77" * 20,
+    "\n".join(f"- {words(6, i)}" for i in range(10)),
+    "\n".join([*(f"• {words(6, i)}" for i in range(9)), words(8)]),
+    "\n".join(f"{words(6, i)}{'…' if i % 3 else '.'}" for i in range(12)),
+    "wasser stein brücke fluss " * 15,
+]
+REPEATING = [
+    "\n".join([sentences(4), *["the same line again and again"] * 6]),
+    "\n\n".join([sentences(2), sentences(3, 7), sentences(2)]),
+    "\n\n".join(["\n".join([words(6, 3), words(5, 9)])] * 3 + [words(30)]),
+    "to and fro " * 30,
+    f"{words(40)} {words(14, 5)} {words(11, 2)} {words(14, 5)}",
+    f"{words(40)} {words(20, 5)} {words(11, 2)} {words(20, 5)}",
+]
+WEB = [
+    "\n".join(
+        ["Home | About", sentences(3), "This page uses cookies.", "Is this a question that we may ask?", "He said: “It is so, and it is well.”"]
+    ),
+    sentences(4) + " function() { return; }",
+    sentences(3) + " Lorem Ipsum dolor sit amet.",
+    "The mill burned down.[12] It was built again in stone.[edit] Nobody came there.[citation needed] It stands [1850].",
+    "This line goes on and on and then ...\nThis one has five words.\nThis has four words.\n" + sentences(2),
+    "Please enable JavaScript in your browser now.\n" + sentences(3),
+    FRENCH,
+    GERMAN,
+]
+FIRST, SECOND = sentences(8), sentences(8, 11)
+COPIES = [
+    *(FIRST, FIRST.upper(), f"  {FIRST}\n", FIRST.replace("quiet", "loud", 1)),
+    *(SECOND, f"{SECOND} One more sentence was added."),
+    *("caf\u00e9", "cafe\u0301"),
+]
+LIKE_EDITED = [f"{words(30, i)} {kind}" for kind in ("reference", "noise") for i in range(70)]
+TEXTS = [*UNICODE, *AT_BOUNDS, *REPEATING, *WEB, *COPIES, *LIKE_EDITED]
+
+
+def corpus() -> pa.Table:
+    """All texts; those of domain `skipped` are some of each kind. With scores, some equal and some missing."""
+    domains = ["skipped" if i % 9 == 8 else "edited" if text.endswith("reference") else "web" for i, text in enumerate(TEXTS)]
+    langs = ["fr" if text == FRENCH else "de" if text == GERMAN else None if i % 7 == 0 else "en" for i, text in enumerate(TEXTS)]
+    scores = pa.array([None if i % 11 == 0 else (i * 37 % 10) / 10 for i in range(len(TEXTS))], pa.float32())
+    table = documents(TEXTS, domain=domains, score=scores)
+    return table.set_column(table.schema.get_field_index("lang"), table.schema.field("lang"), pa.array(langs, pa.string()))
+
+
+_CLASSIFIER = {"buckets": 500, "min_word_count": 1, "epochs": 10, "learning_rate": 0.5}
+CASES: dict[str, list[dict[str, Any]]] = {
+    "normalize": [{}, {"max_empty_lines": 0, "skip_domains": ["skipped"]}],
+    "language": [{}, {"keep": ["en", "fr"], "min_score": 0.3, "min_bytes": 20, "max_characters": 100, "skip_domains": ["skipped"]}],
+    "gopher-quality": [{}, {"min_words": 20, "min_stop_words": 1, "max_words": 100, "skip_domains": ["skipped"]}],
+    "gopher-repetition": [{}, {"min_words": 0, "max_top_ngram_characters": {2: 0.1}, "max_duplicate_ngram_characters": {5: 0.02, 10: 0.01}}],
+    "c4": [{}, {"terminal_punctuation": False, "min_words_per_line": None, "curly_bracket": False, "min_sentences": 2, "skip_domains": ["skipped"]}],
+    "exact-duplicates": [{}, {"skip_domains": ["skipped"]}],
+    "near-duplicates": [{}, {"min_similarity": 0.8}, {"ngram_words": 2, "bands": 20, "rows": 4, "skip_domains": ["skipped"]}],
+    "quality-classifier": [{"reference_domains": ["edited"], "classifier": _CLASSIFIER, "skip_domains": ["skipped"]}],
+    "top-fraction": [{"fraction": 0.5, "score": "score"}, {"fraction": 0.3, "score": "score", "by": None, "skip_domains": ["skipped"]}],
+}
