@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from filelock import FileLock
 
@@ -111,18 +111,14 @@ def prefect_for_one_run() -> Iterator[None]:
         yield
         return
     _wait_for_passing_server()
-    own: RunningService | None = None
-    try:
+    with ExitStack() as own:
         with _one_at_a_time():
-            if services.find("prefect") is None:
-                server = prefect_server(services.free_port())
-                own = services.start(server, passing=True)
-                services.wait_until_ready(server)
+            if (running := services.find("prefect")) is None:
+                own.enter_context(services.kept_up(prefect_server(services.free_port())))
+            elif not services.answers(f"{running.url}/api/health"):
+                raise StudyError(f"Prefect's server at {running.url} does not answer: start it again with `assay down` and `assay up`.")
         _point_to(_running())
         yield
-    finally:
-        if own:
-            services.stop(own)
 
 
 def _wait_for_passing_server() -> None:

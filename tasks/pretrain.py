@@ -23,7 +23,7 @@ from models.training_plan import Hardware, TrainingPlan
 from tasks import layout
 from tasks.atomic import replace_directory, write_json
 from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult, RunSpec, code_md5
-from tasks.stage import main
+from tasks.stage import SENTENCE, TemporaryError, main
 from tasks.study import Study
 from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
 
@@ -140,7 +140,8 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Followe
     """Trains `runs` in one launch and waits for it. The launcher's exit code is not trusted: what counts are the runs' results.
 
     Raises:
-        StudyError: when a run has no result, with the end of the log.
+        StudyError: when a run has no result, with the sentence of the rank that gave up; a TemporaryError when none did, and the end of the log
+            on standard error.
     """
     ranks = study.hardware.ranks * len(hosts(study.hardware))
     for run in runs:
@@ -163,10 +164,13 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Followe
         wait(launcher, mixture, runs, partial(follow, follower, mixture, study.mixtures[mixture].recipe) if follower else None)
     missing = [run.rung.name for run in runs if not run.directory.holds(run.snapshot_steps)]
     if missing:
-        tail = "\n".join(log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:])
-        raise StudyError(
+        lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
+        if said := [line.removeprefix(SENTENCE) for line in lines if line.startswith(SENTENCE)]:
+            raise StudyError(said[0])
+        print("\n".join(lines[-LOG_TAIL_LINES:]), file=sys.stderr)
+        raise TemporaryError(
             f"{len(missing)} of {len(runs)} runs of mixture '{mixture}' did not finish (first {missing[0]}; the launcher exited with "
-            f"{launcher.returncode}). Run the same command again to go on from the last checkpoints. The end of {log_file}:\n{tail}"
+            f"{launcher.returncode}): run the same command again to go on from the last checkpoints; what the ranks said is in {log_file}."
         )
 
 

@@ -36,7 +36,7 @@ from botocore.exceptions import ConnectionError as UnreachableError
 
 from models.frozen import StudyError
 from tasks.atomic import replace_file
-from tasks.stage import exit_with
+from tasks.stage import errors_in_words
 
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 60
@@ -255,10 +255,8 @@ def main() -> None:
     parser.add_argument("url", help="s3://bucket/prefix")
     parser.add_argument("--create-bucket", action="store_true", help="create the bucket when there is none")
     arguments = parser.parse_args()
-    try:
+    with errors_in_words():
         configure_dvc_remote(arguments.url, arguments.create_bucket)
-    except StudyError as error:
-        exit_with(str(error))
 
 
 if __name__ == "__main__":
