@@ -131,9 +131,11 @@ def _wait_for_passing_server() -> None:
 
 
 def _start_worker() -> RunningService:
-    from flows.deployments import register_study, wait_for_worker  # they import Prefect, which must know its server by then
+    from flows.abandoned import close_left_by_worker  # they import Prefect, which must know its server by then
+    from flows.deployments import register_study, wait_for_worker
 
     register_study(POOL)
+    close_left_by_worker(POOL)
     worker = prefect_worker()
     running = services.start(worker)
     try:

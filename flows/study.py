@@ -24,6 +24,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
+from flows.abandoned import at_work
 from flows.artifacts import StageTable, publish_verdict
 from flows.commands import Commands
 from flows.execution import Driver, Progress, StageState, execute, run_stage
@@ -51,7 +52,8 @@ def study(cores: int | None = None, retries: int = 0) -> State:
     lock = FileLock(LOCAL / "study.lock")
     try:
         wait_for_other_runs(lock)
-        return bring_up_to_date(cores or os.cpu_count() or 1, retries)
+        with at_work(str(flow_run.id)):
+            return bring_up_to_date(cores or os.cpu_count() or 1, retries)
     except StudyError as error:
         return Failed(message=str(error))
     except KeyboardInterrupt:
