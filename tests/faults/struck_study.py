@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -160,8 +161,16 @@ class StruckStudy:
 
     def request(self, path: str, body: bytes | None = None) -> Any:
         url = f"http://127.0.0.1:{self.ports['ASSAY_PREFECT_PORT']}/api/{path}"
-        with urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"}), timeout=30) as answer:
-            return json.loads(answer.read() or b"null")
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        for pause_seconds in (0.5, 1, 2, 4, None):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.loads(answer.read() or b"null")
+            except urllib.error.HTTPError as error:
+                if error.code != 503 or pause_seconds is None:  # 503: SQLite is busy, come again
+                    raise
+                time.sleep(pause_seconds)
+        return None
 
 
 def strike(rng: random.Random, processes: list[psutil.Process]) -> bool:

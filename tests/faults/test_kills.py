@@ -70,14 +70,14 @@ def keep_striking(study: StruckStudy, rng: random.Random, expected: dict[str, ob
             in_ui = left[0] in IN_UI or (left[0] not in IN_TERMINAL and rng.random() < 0.3)
             study.start_in_ui() if in_ui else study.start_in_terminal()
         time.sleep(rng.expovariate(1 / MEAN_SECONDS))
-        if (struck := next((way for way in dict.fromkeys(left) if study.goes_on() and getattr(study, way)(rng)), None)) is None:
-            continue
-        left.remove(struck)
-        print(f"{time.strftime('%X')} struck: {struck}, {len(left)} left", flush=True)
-        if struck in SERVICES:  # once all of it is gone, it is started again
-            wait_until(lambda: not study.runs(SERVICES[struck]), f"{struck} does not end")
+        struck = next((way for way in dict.fromkeys(left) if study.goes_on() and getattr(study, way)(rng)), "")
+        if struck:
+            left.remove(struck)
+            print(f"{time.strftime('%X')} struck: {struck}, {len(left)} left", flush=True)
+        if struck in SERVICES:
+            wait_until(lambda service=SERVICES[struck]: not study.runs(service), f"{struck} does not end")
             study.up()
-        elif struck not in GO_ON:
+        elif struck and struck not in GO_ON:
             study.wait_for_end()
     return completed
 
