@@ -12,6 +12,7 @@ from models.frozen import StudyError
 HEALED_BY_A_PERSON = 2
 MAY_HEAL = os.EX_TEMPFAIL  # 75 in sysexits.h: worth another try
 SENTENCE = "assay: "  # how the one sentence begins
+DISK_FULL = ("No space left on device", "database or disk is full", "Disk quota exceeded")  # as libraries say it that keep no errno
 
 
 class TemporaryError(StudyError):
@@ -36,14 +37,12 @@ def errors_in_words() -> Iterator[None]:
     """
     try:
         yield
-    except TemporaryError as error:
-        exit_with(str(error), MAY_HEAL)
-    except StudyError as error:
-        exit_with(str(error))
-    except OSError as error:
-        if (sentence := refusal_in_words(error)) is None:
+    except Exception as error:
+        if sentence := refusal_in_words(error):
+            exit_with(sentence)
+        if not isinstance(error, StudyError):
             raise
-        exit_with(sentence)
+        exit_with(str(error), MAY_HEAL if isinstance(error, TemporaryError) else HEALED_BY_A_PERSON)
 
 
 def exit_with(sentence: str, code: int = HEALED_BY_A_PERSON) -> None:
@@ -51,17 +50,31 @@ def exit_with(sentence: str, code: int = HEALED_BY_A_PERSON) -> None:
     sys.exit(code)
 
 
-def refusal_in_words(error: OSError) -> str | None:
-    """One sentence for a full disk, a read-only file system and missing rights; None for all else."""
-    where = error.filename or "while writing"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"The disk is full ({where}): free some space and run the same command again; nothing finished was lost."
-    if error.errno == errno.EROFS:
-        return f"The file system is read-only ({where}): make it writable, or work in a copy elsewhere; nothing finished was lost."
-    if error.errno in (errno.EACCES, errno.EPERM) and error.filename:
-        owner, me = owner_of(Path(os.fsdecode(error.filename))), user_name(os.geteuid())
-        return f"'{me}' has no right to {where}, which belongs to '{owner}': ask for that right, or work in a copy of your own."
+def refusal_in_words(error: BaseException) -> str | None:
+    """One sentence for a full disk, whoever noticed it and whatever was made of it on the way up; and, unless `error` has words of its own, for a
+    read-only file system and for missing rights. None for all else."""
+    chain = list(causes(error))
+    for cause in chain:
+        if getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(words in str(cause) for words in DISK_FULL):
+            where = getattr(cause, "filename", None) or "while writing"
+            return f"The disk is full ({where}): free some space and run the same command again; nothing finished was lost."
+    if isinstance(error, StudyError):
+        return None
+    for cause in chain:
+        where = getattr(cause, "filename", None)
+        if isinstance(cause, OSError) and cause.errno == errno.EROFS:
+            return f"The file system is read-only ({where}): make it writable, or work in a copy elsewhere; nothing finished was lost."
+        if isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EPERM) and where:
+            me, owner = user_name(os.geteuid()), owner_of(Path(os.fsdecode(where)))
+            return f"'{me}' has no right to {where}, which belongs to '{owner}': ask for that right, or work in a copy of your own."
     return None
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what it was raised from or while, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def owner_of(path: Path) -> str:
