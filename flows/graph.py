@@ -24,6 +24,7 @@ from dvc.stage import Stage
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, get_executable, prepare_kwargs
 
 from models.frozen import StudyError
+from tasks.stage import refusal_in_words
 
 logging.getLogger("dvc").setLevel(logging.WARNING)  # it announces every write to dvc.lock
 BUSY_SECONDS = 10  # how long a file of a stage may be in use by another DVC command before we say so
@@ -97,7 +98,7 @@ class StudyGraph:
         try:
             yield
         finally:
-            with self.locked():
+            with self.locked(), in_one_sentence():
                 marks.__exit__(None, None, None)
 
     def prepare(self, address: str) -> Inputs:
@@ -155,7 +156,11 @@ def in_one_sentence() -> Iterator[None]:
         owner = " ".join(str(error).split("\n\n")[0].split())
         raise StudyError(f"Another DVC command is at work here: {owner}. Wait for it to end, then run this again.") from None
     except DvcException as error:
-        raise StudyError(f"DVC: {' '.join(str(error).split())}.") from error
+        raise StudyError(refusal_in_words(error) or f"DVC: {' '.join(str(error).split())}.") from error
+    except OSError as error:
+        if (sentence := refusal_in_words(error)) is None:
+            raise
+        raise StudyError(sentence) from error
 
 
 def patiently(call: Callable[[], Any]) -> Any:

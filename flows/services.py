@@ -20,7 +20,7 @@ from pathlib import Path
 from flows.commands import LEASH, with_our_python_first
 from flows.environment import HOST
 from models.frozen import Frozen, StudyError
-from tasks.atomic import read_json, write_json
+from tasks.atomic import raise_if_full, read_json, write_json
 from tasks.layout import LOCAL
 
 SERVICES = LOCAL / "services"
@@ -117,6 +117,7 @@ def wait_until_ready(service: Service, deadline_seconds: float = START_SECONDS) 
 def check_alive(service: Service) -> None:
     """Raises a StudyError with the last words of a service that ended."""
     if find(service.name) is None:
+        raise_if_full(SERVICES)
         words = log_path(service.name).read_text(errors="replace").strip().splitlines()
         raise StudyError(f"{service.title} ended while it started: '{words[-1].strip() if words else ''}' (all of it: {log_path(service.name)}).")
 

@@ -21,7 +21,7 @@ from models.ladder import LadderRun, num_params, num_params_non_embedding
 from models.token_stream import TokenStream, natural_weights
 from models.training_plan import Hardware, TrainingPlan
 from tasks import layout
-from tasks.atomic import replace_directory, write_json
+from tasks.atomic import raise_if_full, replace_directory, write_json
 from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult, RunSpec, code_md5
 from tasks.stage import SENTENCE, TemporaryError, main
 from tasks.study import Study
@@ -164,6 +164,7 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Followe
         wait(launcher, mixture, runs, partial(follow, follower, mixture, study.mixtures[mixture].recipe) if follower else None)
     missing = [run.rung.name for run in runs if not run.directory.holds(run.snapshot_steps)]
     if missing:
+        raise_if_full(layout.LOCAL)
         lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
         if said := [line.removeprefix(SENTENCE) for line in lines if line.startswith(SENTENCE)]:
             raise StudyError(said[0])

@@ -12,7 +12,7 @@ from models.frozen import StudyError
 HEALED_BY_A_PERSON = 2
 MAY_HEAL = os.EX_TEMPFAIL  # 75 in sysexits.h: worth another try
 SENTENCE = "assay: "  # how the one sentence begins
-DISK_FULL = ("No space left on device", "database or disk is full", "Disk quota exceeded")  # as libraries say it that keep no errno
+DISK_FULL = ("No space left on device", "Not enough disk space", "database or disk is full", "Disk quota exceeded")  # of libraries that keep no errno
 
 
 class TemporaryError(StudyError):

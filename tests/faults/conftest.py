@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.fault_proxy import FaultProxy
+from tests.flows.conftest import study  # noqa: F401 (fixture)
 from tests.tasks.conftest import _running_store, change_setting, store  # noqa: F401 (fixtures)
 
 
