@@ -10,6 +10,7 @@ from prefect import get_run_logger
 from prefect.artifacts import TableArtifact, create_markdown_artifact, create_progress_artifact, create_table_artifact, update_progress_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows.environment import mlflow_url, report_url
 from flows.execution import Progress
@@ -35,14 +36,14 @@ class StageTable:
         return cast(UUID, create_progress_artifact(0.0, key="progress", description="Stages that are done or up to date"))
 
     def show(self, progress: Mapping[str, Progress]) -> None:
-        """A page that can't be brought up to date is no reason to stop: the work goes on and the log says so."""
+        """A page that can't be brought up to date is no reason to stop, nor to wait: the work goes on and the log says so."""
         self._shown = [row(address, its) for address, its in progress.items()]
         share = sum(its.state.usable for its in progress.values()) / max(len(progress), 1)
         try:
-            with get_client(sync_client=True) as client:
+            with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:
                 client.update_artifact(self._table, ArtifactUpdate(data=TableArtifact(table=self._shown).format(_sync=True)))  # pyright: ignore[reportCallIssue]
-            update_progress_artifact(self._bar, round(100 * share, 1))
-        except httpx.HTTPError as error:
+                update_progress_artifact(self._bar, round(100 * share, 1))
+        except (httpx.HTTPError, RuntimeError) as error:
             get_run_logger().warning("Prefect did not take the table of stages (%s); the study goes on.", error)
 
 

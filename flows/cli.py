@@ -10,7 +10,7 @@ import typer
 from flows import cli_fit, cli_mix, cli_rank, cli_record, environment
 from models.frozen import StudyError
 from tasks import layout
-from tasks.stage import exit_with
+from tasks.stage import errors_in_words
 from tasks.study import Study, load_study
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -138,10 +138,8 @@ def verdict() -> None:
 def main() -> None:
     """Runs `assay`. A person's error is one sentence on standard error and exit code 2."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
+    with errors_in_words():
         app()
-    except StudyError as error:
-        exit_with(str(error))
 
 
 if __name__ == "__main__":

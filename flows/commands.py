@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from tasks.stage import SENTENCE
+
 LEASH = [sys.executable, "-I", str(Path(__file__).with_name("leash.py"))]
-SENTENCE = "assay: "  # how `tasks/stage.py` begins the one sentence of a person's error
 
 
 class Cancelled(Exception):

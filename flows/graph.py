@@ -30,6 +30,7 @@ from pydantic import NonNegativeInt, PositiveInt, ValidationError
 
 from flows.parsed_params import parse_once
 from models.frozen import Frozen, StudyError, nearest
+from tasks.stage import refusal_in_words
 
 parse_once()
 logging.getLogger("dvc").setLevel(logging.WARNING)  # it announces every write to dvc.lock
@@ -159,7 +160,7 @@ class StudyGraph:
         marks = rwlock(self._repo.tmp_dir, self._repo.fs, " ".join(sys.argv), deps, outs, False)
 
         def give_back() -> None:
-            with self.locked():
+            with self.locked(), in_one_sentence():
                 marks.__exit__(None, None, None)
 
         with self.locked(), in_one_sentence(), busy_if_locked():
@@ -268,7 +269,11 @@ def in_one_sentence() -> Iterator[None]:
     except LockError as error:
         raise StudyError(f"Another DVC command is at work here: {who(error)}. Wait for it to end, then run this again.") from None
     except DvcException as error:
-        raise StudyError(f"DVC: {' '.join(str(error).split())}.") from error
+        raise StudyError(refusal_in_words(error) or f"DVC: {' '.join(str(error).split())}.") from error
+    except OSError as error:
+        if (sentence := refusal_in_words(error)) is None:
+            raise
+        raise StudyError(sentence) from error
 
 
 @contextmanager

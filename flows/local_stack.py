@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from filelock import FileLock, Timeout
 
@@ -132,18 +132,14 @@ def prefect_for_one_run() -> Iterator[None]:
         _refuse_silent_server(url)
         yield
         return
-    own: RunningService | None = None
-    try:
+    with ExitStack() as own:
         with _one_at_a_time():
-            if services.find("prefect") is None:
-                server = prefect_server(services.free_port())
-                own = services.start(server, passing=True)
-                services.wait_until_ready(server)
+            if (running := services.find("prefect")) is None:
+                own.enter_context(services.kept_up(prefect_server(services.free_port())))
+            elif not services.answers(f"{running.url}/api/health"):
+                raise StudyError(f"Prefect's server at {running.url} does not answer: start it again with `assay down` and `assay up`.")
         _point_to(_running())
         yield
-    finally:
-        if own:
-            services.stop(own)
 
 
 def work_for(pool: str) -> None:
@@ -171,9 +167,11 @@ def _refuse_silent_server(url: str) -> None:
 
 
 def _start_worker() -> RunningService:
-    from flows.deployments import register_study, wait_for_worker  # they import Prefect, which must know its server by then
+    from flows.abandoned import close_left_by_worker  # they import Prefect, which must know its server by then
+    from flows.deployments import register_study, wait_for_worker
 
     register_study(POOL)
+    close_left_by_worker(POOL)
     worker = prefect_worker()
     running = services.start(worker)
     try:

@@ -9,20 +9,24 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flows.commands import LEASH, with_our_python_first
 from flows.environment import HOST
 from models.frozen import Frozen, StudyError
-from tasks.atomic import read_json, write_json
+from tasks.atomic import raise_if_full, read_json, write_json
 from tasks.layout import LOCAL
 
 SERVICES = LOCAL / "services"
 START_SECONDS = 120.0  # Prefect creates its database on the first start, MLflow too
 STOP_SECONDS = 40.0  # leash.GRACE_SECONDS and some
+WATCH_SECONDS = 1.0
 
 
 class Service(Frozen):
@@ -113,6 +117,7 @@ def wait_until_ready(service: Service, deadline_seconds: float = START_SECONDS) 
 def check_alive(service: Service) -> None:
     """Raises a StudyError with the last words of a service that ended."""
     if find(service.name) is None:
+        raise_if_full(SERVICES)
         words = log_path(service.name).read_text(errors="replace").strip().splitlines()
         raise StudyError(f"{service.title} ended while it started: '{words[-1].strip() if words else ''}' (all of it: {log_path(service.name)}).")
 
@@ -131,6 +136,35 @@ def stop(running: RunningService) -> None:
     if process := _LIFELINES.pop(running.name, None):
         process.communicate()
     _record_path(running.name).unlink(missing_ok=True)
+
+
+@contextmanager
+def kept_up(service: Service) -> Iterator[None]:
+    """A passing service that is ready, and is started again on the same port should it end before the block does.
+
+    Raises:
+        StudyError: when it can't be started.
+    """
+    done = threading.Event()
+
+    def start_again() -> None:
+        while not done.wait(WATCH_SECONDS):
+            if find(service.name) is None:
+                with suppress(StudyError):  # its port is still in use
+                    start(service, passing=True)
+
+    watch = threading.Thread(target=start_again, daemon=True)
+    try:
+        start(service, passing=True)
+        wait_until_ready(service)
+        watch.start()
+        yield
+    finally:
+        done.set()
+        if watch.ident:
+            watch.join()
+        if running := find(service.name):
+            stop(running)
 
 
 def answers(url: str) -> bool:

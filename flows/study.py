@@ -24,6 +24,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
+from flows.abandoned import at_work
 from flows.artifacts import StageTable, publish_verdict
 from flows.commands import Commands
 from flows.elsewhere import cancel_forgotten, run_elsewhere
@@ -55,7 +56,8 @@ def study(cores: int | None = None, retries: int = 2, pool: str = HERE) -> State
     lock = FileLock(LOCAL / "study.lock")
     try:
         wait_for_other_runs(lock)
-        return bring_up_to_date(cores or os.cpu_count() or 1, retries, pool)
+        with at_work(str(flow_run.id)):
+            return bring_up_to_date(cores or os.cpu_count() or 1, retries, pool)
     except StudyError as error:
         return Failed(message=str(error))
     except KeyboardInterrupt:

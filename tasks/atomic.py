@@ -1,5 +1,6 @@
 """Outputs appear whole or not at all: what was good stays in place until what replaces it is complete."""
 
+import errno
 import json
 import os
 import shutil
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+FULL_BYTES = 1 << 20  # with less, programs have no room for their logs and databases
 
 
 @contextmanager
@@ -41,6 +44,16 @@ def replace_file(path: Path | str) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def raise_if_full(path: Path | str) -> None:
+    """To be called when a process ended that could not even log why.
+
+    Raises:
+        OSError: ENOSPC, when the disk under `path` has no room left.
+    """
+    if shutil.disk_usage(path).free < FULL_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def write_json(path: Path | str, value: Any) -> None:

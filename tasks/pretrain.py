@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from models.frozen import StudyError, nearest
 from models.hardware import Hardware
@@ -22,9 +22,9 @@ from models.ladder import LadderRun, num_params, num_params_non_embedding
 from models.token_stream import TokenStream, natural_weights
 from models.training_plan import TrainingPlan
 from tasks import layout
-from tasks.atomic import replace_directory, write_json
+from tasks.atomic import raise_if_full, replace_directory, write_json
 from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult, RunSpec, code_md5
-from tasks.stage import main
+from tasks.stage import SENTENCE, TemporaryError, main
 from tasks.study import Study
 from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
 
@@ -55,7 +55,7 @@ class Follower(Protocol):
 
     def follow(self, run_key: str, name: str, mixture: str, recipe: str, rows: list[dict[str, Any]]) -> object: ...
 
-    def finish(self, result: RunResult, rows: list[dict[str, Any]]) -> None: ...
+    def finish(self, result: RunResult, rows: list[dict[str, Any]]) -> object: ...
 
 
 def pretrain(study: Study, mixture: str, follower: Follower | None = None) -> list[RunResult]:
@@ -141,7 +141,8 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Followe
     """Trains `runs` in one launch and waits for it. The launcher's exit code is not trusted: what counts are the runs' results.
 
     Raises:
-        StudyError: when a run has no result, with the end of the log.
+        StudyError: when a run has no result, with the sentence of the rank that gave up; a TemporaryError when none did, and the end of the log
+            on standard error.
     """
     ranks = study.hardware.ranks * len(hosts(study.hardware))
     for run in runs:
@@ -164,14 +165,21 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Followe
         wait(launcher, mixture, runs, partial(follow, follower, mixture, study.mixtures[mixture].recipe) if follower else None)
     missing = [run.rung.name for run in runs if not run.directory.holds(run.snapshot_steps)]
     if missing:
-        raise StudyError(
-            f"{len(missing)} of {len(runs)} runs of mixture '{mixture}' did not finish (first {missing[0]}; the launcher exited with "
-            f"{launcher.returncode}). Run the same command again to go on from the last checkpoints. The end of {log_file}:\n{log_tail(log_file)}"
-        )
+        ended = f"first {missing[0]}; the launcher exited with {launcher.returncode}"
+        raise_why_unfinished(f"{len(missing)} of {len(runs)} runs of mixture '{mixture}' did not finish ({ended})", log_file)
 
 
-def log_tail(path: Path) -> str:
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:])
+def raise_why_unfinished(sentence: str, log_file: Path) -> NoReturn:
+    """Raises:
+    StudyError: what a process said before it ended, or that the disk is full.
+    TemporaryError: where there are no such words, `sentence`, with the end of the log on standard error.
+    """
+    raise_if_full(layout.LOCAL)
+    lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
+    if said := [line.removeprefix(SENTENCE) for line in lines if line.startswith(SENTENCE)]:
+        raise StudyError(said[0])
+    print("\n".join(lines[-LOG_TAIL_LINES:]), file=sys.stderr)
+    raise TemporaryError(f"{sentence}: run the same command again to go on from the last checkpoints; what the processes said is in {log_file}.")
 
 
 def wait(launcher: subprocess.Popen[bytes], mixture: str, runs: list[PlannedRun], follow: Callable[[PlannedRun], None] | None) -> None:

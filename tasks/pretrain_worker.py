@@ -20,12 +20,14 @@ import torch
 import torch.distributed
 import torch.utils.deterministic
 
+from models.frozen import StudyError
 from models.proxy_lm import ProxyLM, export_llama
 from models.token_stream import TokenStream
 from models.training_plan import TrainingConfig, largest_divisor
 from tasks.atomic import read_json, replace_directory, replace_file, write_json
 from tasks.processes import end_with_standard_input
 from tasks.run_directory import Launch, RunDirectory, md5_of
+from tasks.stage import errors_in_words
 from tasks.tokenize_corpus import load_tokens
 
 if not torch.cuda.is_available():
@@ -51,7 +53,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.ends_with_stdin:
         end_with_standard_input()
-    launch = Launch.model_validate(read_json(arguments.launch_file))
+    with errors_in_words():
+        train_all(Launch.model_validate(read_json(arguments.launch_file)))
+
+
+def train_all(launch: Launch) -> None:
     start_ranks()
     corpus = load_tokens(Path(launch.tokens))
     for key in launch.run_keys:
@@ -72,7 +78,7 @@ def start_ranks() -> None:
             torch.set_num_threads(max(1, torch.get_num_threads() // local_size))
         deepspeed.ops.__compatible_ops__ = {}  # type: ignore[attr-defined] # else a shared-memory kernel would be built at the first start
     elif local_size > ACCELERATOR.device_count():
-        raise SystemExit(f"hardware.ranks is {local_size}, but this host has {ACCELERATOR.device_count()} GPUs: lower it.")
+        raise StudyError(f"hardware.ranks is {local_size}, but this host has {ACCELERATOR.device_count()} GPUs: lower it.")
     ACCELERATOR.set_device(local_rank)
     deepspeed.init_distributed(verbose=False, timeout=COLLECTIVE_TIMEOUT)
 
@@ -194,7 +200,7 @@ class Training:
         torch.distributed.broadcast_object_list(chosen)
         if (checkpoint := chosen[0]) is not None:
             if (found := (checkpoint["ranks"], checkpoint["zero_stage"])) != (asked := (self.ranks, self.hardware.zero_stage)):
-                raise SystemExit(
+                raise StudyError(
                     f"Run {self.run.path.name} was left unfinished by (ranks, ZeRO stage) {found} and can't go on with {asked}: "
                     f"set hardware.ranks and hardware.zero_stage back, or delete {self.run.path} to begin it again."
                 )

@@ -1,14 +1,18 @@
-"""How a stage's command starts and ends: `python -m tasks.X [ITEM]`, one sentence on a person's error, exit code not zero."""
+"""How a stage's command starts and ends: `python -m tasks.X [ITEM]`, one sentence on an error that has words, exit code not zero."""
 
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from models.frozen import StudyError
 
 HEALED_BY_A_PERSON = 2
 MAY_HEAL = os.EX_TEMPFAIL  # 75 in sysexits.h: worth another try
+SENTENCE = "assay: "  # how the one sentence begins
+DISK_FULL = ("No space left on device", "Not enough disk space", "database or disk is full", "Disk quota exceeded")  # of libraries that keep no errno
 
 
 class TemporaryError(StudyError):
@@ -16,24 +20,77 @@ class TemporaryError(StudyError):
 
 
 def main(run: Callable[..., object], *arguments: str) -> None:
-    """Runs `run(study, *arguments)` on the study of `params.yaml`; turns errors that a person can mend into one sentence.
-
-    Raises:
-        SystemExit: with 2 and one sentence on standard error, on StudyError and on a full disk. All else goes up as it is.
-    """
+    """Runs `run(study, *arguments)` on the study of `params.yaml`; errors that have words end it with one sentence (`errors_in_words`)."""
     from tasks.study import load_study
 
-    try:
+    with errors_in_words():
         run(load_study(), *(arguments or sys.argv[1:]))
-    except StudyError as error:
-        exit_with(str(error))
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+
+
+@contextmanager
+def errors_in_words() -> Iterator[None]:
+    """For the main function of a program.
+
+    Raises:
+        SystemExit: with one sentence on standard error; 75 on a TemporaryError, 2 on any other StudyError and on what the system refuses
+            (`refusal_in_words`). All else goes up as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if sentence := refusal_in_words(error):
+            exit_with(sentence)
+        if not isinstance(error, StudyError):
             raise
-        where = error.filename or "while writing"
-        exit_with(f"The disk is full ({where}): free some space and run the same command again; nothing finished was lost.")
+        exit_with(str(error), MAY_HEAL if isinstance(error, TemporaryError) else HEALED_BY_A_PERSON)
 
 
-def exit_with(sentence: str) -> None:
-    print(f"assay: {sentence}", file=sys.stderr)
-    sys.exit(HEALED_BY_A_PERSON)
+def exit_with(sentence: str, code: int = HEALED_BY_A_PERSON) -> None:
+    print(f"{SENTENCE}{sentence}", file=sys.stderr)
+    sys.exit(code)
+
+
+def refusal_in_words(error: BaseException) -> str | None:
+    """One sentence for a full disk, whoever noticed it and whatever was made of it on the way up; and, unless `error` has words of its own, for a
+    read-only file system and for missing rights. None for all else."""
+    chain = list(causes(error))
+    for cause in chain:
+        if getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(words in str(cause) for words in DISK_FULL):
+            where = getattr(cause, "filename", None) or "while writing"
+            return f"The disk is full ({where}): free some space and run the same command again; nothing finished was lost."
+    if isinstance(error, StudyError):
+        return None
+    for cause in chain:
+        where = getattr(cause, "filename", None)
+        if isinstance(cause, OSError) and cause.errno == errno.EROFS:
+            return f"The file system is read-only ({where}): make it writable, or work in a copy elsewhere; nothing finished was lost."
+        if isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EPERM) and where:
+            me, owner = user_name(os.geteuid()), owner_of(Path(os.fsdecode(where)))
+            return f"'{me}' has no right to {where}, which belongs to '{owner}': ask for that right, or work in a copy of your own."
+    return None
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what it was raised from or while, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def owner_of(path: Path) -> str:
+    """The user to whom `path` belongs, or the nearest folder above it that can be seen."""
+    for place in (path.absolute(), *path.absolute().parents):
+        try:
+            return user_name(place.stat().st_uid)
+        except OSError:
+            continue
+    return "somebody else"
+
+
+def user_name(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"

@@ -36,7 +36,7 @@ from botocore.exceptions import ConnectionError as UnreachableError
 
 from models.frozen import StudyError
 from tasks.atomic import replace_file
-from tasks.stage import exit_with
+from tasks.stage import TemporaryError, errors_in_words
 
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 60
@@ -148,7 +148,7 @@ class _ResumingReader(io.RawIOBase):
             except BROKEN_READ as error:
                 self._hang_up()
                 if breaks == RESUMES:
-                    raise StudyError(
+                    raise TemporaryError(
                         f"{self.item.url} breaks off at byte {self.position:,} of {self.item.num_bytes:,}, and did so {RESUMES + 1} times:"
                         " check the network and run the same command again."
                     ) from error
@@ -231,7 +231,7 @@ def _in_words(url: str) -> Iterator[None]:
             f"{url} can't be read without credentials ({error}): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
         ) from error
     except (UnreachableError, HTTPClientError) as error:
-        raise StudyError(f"{url} can't be reached ({error}): check the network and AWS_ENDPOINT_URL.") from error
+        raise TemporaryError(f"{url} can't be reached ({error}): check the network and AWS_ENDPOINT_URL.") from error
     except BotoCoreError as error:
         raise StudyError(f"{url} can't be used: {error}") from error
 
@@ -247,7 +247,9 @@ def _refusal(url: str, error: ClientError) -> StudyError:
         )
     if status == 412:
         return StudyError(f"{url} was replaced while it was read: run the same command again.")
-    return StudyError(f"The store can't serve {url} ({status} {code}: {response.get('Error', {}).get('Message', '')}).")
+    kind = TemporaryError if status and status >= 500 else StudyError
+    said = " ".join(dict.fromkeys([str(status), code]))
+    return kind(f"The store can't serve {url} ({said}: {response.get('Error', {}).get('Message', '')}).")
 
 
 def main() -> None:
@@ -255,10 +257,8 @@ def main() -> None:
     parser.add_argument("url", help="s3://bucket/prefix")
     parser.add_argument("--create-bucket", action="store_true", help="create the bucket when there is none")
     arguments = parser.parse_args()
-    try:
+    with errors_in_words():
         configure_dvc_remote(arguments.url, arguments.create_bucket)
-    except StudyError as error:
-        exit_with(str(error))
 
 
 if __name__ == "__main__":

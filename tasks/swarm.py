@@ -19,7 +19,7 @@ from models.token_stream import natural_weights
 from tasks import layout
 from tasks.atomic import replace_directory, write_json
 from tasks.benchmarks.items import Document, heldout_documents
-from tasks.pretrain import LAUNCHES, Follower, PlannedRun, log_tail, result_of, started
+from tasks.pretrain import LAUNCHES, Follower, PlannedRun, raise_why_unfinished, result_of, started
 from tasks.processes import processes
 from tasks.run_directory import SWARM_CODE, RunResult, RunSpec, SwarmLaunch, code_md5
 from tasks.stage import main
@@ -143,10 +143,7 @@ def launch(study: Study, name: str, runs: list[PlannedRun]) -> None:
                 said = finished
     if missing := [run for run in runs if not run.directory.is_finished]:
         path = next((path for worker, path in zip(workers, logs, strict=True) if worker.returncode), logs[0])
-        raise StudyError(
-            f"{len(missing)} of {len(runs)} runs of swarms.{name} did not finish. Run the same command again to go on from the last checkpoints. "
-            f"The end of {path}:\n{log_tail(path)}"
-        )
+        raise_why_unfinished(f"{len(missing)} of {len(runs)} runs of swarms.{name} did not finish", path)
 
 
 def heldout_losses(study: Study, runs: list[PlannedRun]) -> list[dict[str, float | None]]:

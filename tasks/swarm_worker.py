@@ -29,6 +29,7 @@ from models.training_plan import TrainingConfig, largest_divisor
 from tasks.atomic import read_json, replace_directory, replace_file, write_json
 from tasks.processes import end_with_standard_input
 from tasks.run_directory import RunDirectory, SwarmLaunch, md5_of
+from tasks.stage import errors_in_words
 from tasks.tokenize_corpus import load_tokens
 
 PROBE_STEPS = 2  # of each size of stack that is tried, after one that warms up
@@ -43,14 +44,18 @@ def main() -> None:
     parser.add_argument("place", type=int, help="which share of the runs")
     arguments = parser.parse_args()
     end_with_standard_input()
-    launch = SwarmLaunch.model_validate(read_json(arguments.launch_file))
+    with errors_in_words():
+        train_share(SwarmLaunch.model_validate(read_json(arguments.launch_file)), arguments.place)
+
+
+def train_share(launch: SwarmLaunch, place: int) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    device = torch.device("cuda", arguments.place) if torch.cuda.is_available() else torch.device("cpu")
+    device = torch.device("cuda", place) if torch.cuda.is_available() else torch.device("cpu")
     if device.type == "cpu":
         torch.set_num_threads(max(1, torch.get_num_threads() // len(launch.shares)))
     tokens_by_domain = load_tokens(Path(launch.tokens)).tokens_by_domain
-    members = [Member(RunDirectory(key), tokens_by_domain) for key in launch.shares[arguments.place]]
+    members = [Member(RunDirectory(key), tokens_by_domain) for key in launch.shares[place]]
     at_once = fastest_stack(members[0], len(members), launch, device)
     for _, at_one_step in groupby(sorted(members, key=lambda member: -member.step), key=lambda member: member.step):
         waiting = list(at_one_step)

@@ -1,5 +1,6 @@
 """`assay run`: the graph through Prefect, with a server of its own for the length of the run."""
 
+import json
 import signal
 import sqlite3
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.flows.program import COMMAND, assay, environment, processes_of
@@ -93,6 +95,20 @@ def test_an_ended_run_leaves_no_process_and_the_next_one_goes_on(study: SmallStu
     study.write_stages({"left": 0.0, "right": 0.0})
     assert assay("run").returncode == 0
     assert study.ran() == ["all", "last"]
+    if ended_by is signal.SIGKILL:  # it could not tell; the next run did
+        assert [state for _, state in recorded("flow_run")] == ["Crashed", "Completed"] and ("all", "Crashed") in recorded("task_run")
+
+
+def test_a_server_that_is_killed_is_started_again_and_the_study_goes_on(study: SmallStudy):
+    study.write_stages({"left": 3.0, "right": 0.0}, first={"cmd": "touch begun; python work.py first 0 data/first in.txt"})
+    run = subprocess.Popen([*COMMAND, "run"], env=environment(), stderr=subprocess.PIPE, text=True)
+    wait_for(Path("begun").exists)
+    psutil.Process(json.loads(Path(".assay/services/prefect.json").read_text())["pid"]).kill()
+    _, said = run.communicate(timeout=120)
+    assert run.returncode == 0, said
+    assert sorted(study.ran()) == ["all", "alone", "each@left", "each@right", "first", "last"]
+    assert [state for _, state in recorded("flow_run")] == ["Completed"] and ("last", "Completed") in recorded("task_run")
+    wait_for(lambda: not processes_of(study.folder))
 
 
 def wait_for(condition, seconds: float = 90.0) -> None:

@@ -13,7 +13,8 @@ from pyarrow import csv
 from safetensors.torch import load_file
 
 from models.frozen import StudyError
-from models.training_plan import Hardware, TrainingConfig
+from models.hardware import Hardware
+from models.training_plan import TrainingConfig
 from tasks import layout, pretrain
 from tasks.mix import MixRequest, fit_mixtures
 from tasks.propose import propose

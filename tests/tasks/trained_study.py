@@ -6,7 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.training_plan import Hardware, TrainingConfig
+from models.hardware import Hardware
+from models.training_plan import TrainingConfig
 from tasks import layout
 from tasks.atomic import write_json
 from tasks.evaluation_table import BITS_PER_BYTE, EVALUATION_SCHEMA, HELDOUT
