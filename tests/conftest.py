@@ -4,6 +4,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -12,7 +13,7 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import pytest
 
 from tasks.study import Study, load_study
-from tests import local_postgres
+from tests.postgres import running_postgres
 
 PROJECT = Path(__file__).parent.parent
 
@@ -33,12 +34,10 @@ def study_folder(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres():
-    if (binaries := local_postgres.binaries()) is None:
-        pytest.skip("there is no Postgres on this machine (Debian: apt-get install postgresql)")
-    server = local_postgres.LocalPostgres(binaries)
-    yield server
-    server.close()
+def postgres() -> Iterator[str]:
+    """The url of a real one, without a database's name."""
+    with running_postgres() as url:
+        yield url
 
 
 @pytest.fixture

@@ -31,7 +31,8 @@ def test_directives_come_before_the_first_command():
 @pytest.fixture
 def slurm_job(tmp_path):
     """The environment of a batch script on three nodes; `scontrol` is Slurm's, which takes the names of nodes apart without a cluster."""
-    assert shutil.which("scontrol"), "install Slurm's client, which this test calls: apt-get install slurm-client"
+    if not shutil.which("scontrol"):
+        pytest.skip("there is no scontrol on this machine, which this test calls: apt-get install slurm-client")
     (tmp_path / "slurm.conf").write_text("ClusterName=none\nSlurmctldHost=localhost\n")
     of_slurm = {"SLURM_JOB_NODELIST": "gpu[08-09],fat1", "SLURM_JOB_NUM_NODES": "3", "SLURM_GPUS_ON_NODE": "4"}
     return {"PATH": os.environ["PATH"], "SLURM_CONF": str(tmp_path / "slurm.conf"), **of_slurm}

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tests.local_postgres import LocalPostgres
+from tests.postgres import create_database
 from tests.tasks.local_store import LocalStore
 
 START_SECONDS = 120.0
@@ -19,13 +19,13 @@ START_SECONDS = 120.0
 class MlflowOnPostgres:
     """Runs from when it is made until `close`."""
 
-    def __init__(self, postgres: LocalPostgres, store: LocalStore, folder: Path):
+    def __init__(self, postgres: str, store: LocalStore, folder: Path):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url, self._log = f"http://127.0.0.1:{port}", folder / "mlflow.log"
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
-        command += ["--backend-store-uri", "postgresql" + postgres.create_database("mlflow"), "--artifacts-destination", "s3://record/mlflow"]
+        command += ["--backend-store-uri", create_database(postgres, "mlflow"), "--artifacts-destination", "s3://record/mlflow"]
         environment = os.environ | store.environment() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         with self._log.open("wb") as log:
             self._server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
