@@ -40,7 +40,6 @@ class Disk:
 def disk(tmp_path: Path) -> Iterator[Disk]:
     disk = Disk(tmp_path / "disk", 300)
     yield disk
-    os.chdir(tmp_path)
     subprocess.run(["umount", "--lazy", disk.folder], check=True)
 
 
