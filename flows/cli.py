@@ -50,8 +50,11 @@ def run(
     retries: Annotated[int, typer.Option(min=0, help="further tries of a stage that was broken off by what may heal")] = 2,
     pool: Annotated[str, typer.Option(envvar="ASSAY_POOL", help="work pool of stages that don't name theirs in dvc.yaml; local: here")] = "local",
 ) -> None:
-    """Bring all stages up to date through Prefect, in parallel."""
-    of_this_folder(params)
+    """Bring all stages up to date through Prefect, in parallel; another study than this folder's in a workspace of its own."""
+    study = load_study(params)
+    if params.resolve() != layout.PARAMS.resolve():
+        run_apart(params, study, cores, retries, pool)
+        return
     from flows.local_stack import is_up, one_run_at_a_time, prefect_for_one_run
 
     if not is_up() and not anything_stale():
@@ -70,18 +73,16 @@ def run(
         raise StudyError(str(state.message))
 
 
-def of_this_folder(params: Path) -> Study:
-    """The study of `params.yaml` here.
+def run_apart(params: Path, study: Study, cores: int | None, retries: int, pool: str) -> None:
+    from flows import workspaces
+    from flows.local_stack import point_to_what_is_up
 
-    Raises:
-        StudyError: when another parameter file is asked for.
-    """
-    if params.resolve() != layout.PARAMS.resolve():
-        raise StudyError(
-            f"`assay run {params}` would need a workspace of its own, which comes with a later version: "
-            f"copy {params} to {layout.PARAMS} and run `assay run`."
-        )
-    return load_study(params)
+    if not workspaces.differs_from_here(study):
+        raise StudyError(f"{params} asks for the same as {layout.PARAMS} here: `assay run`.")
+    point_to_what_is_up()
+    options = ["--retries", str(retries), "--pool", pool, *(["--cores", str(cores)] if cores else [])]
+    name = workspaces.run_apart(params, study, options)
+    print(f"Kept as the experiment {name}: `dvc exp show` and `dvc exp diff HEAD {name}` compare it, `dvc exp apply {name}` brings it here.")
 
 
 def anything_stale() -> bool:

@@ -142,6 +142,13 @@ def prefect_for_one_run() -> Iterator[None]:
         yield
 
 
+def point_to_what_is_up() -> None:
+    """Tells programs that this one starts where the servers of `assay up` here are, if they are up and nobody named others."""
+    running = _running()
+    if "PREFECT_API_URL" not in os.environ and "prefect" in running and not running["prefect"].passing:
+        _point_to(running)
+
+
 def work_for(pool: str) -> None:
     """Runs a Prefect worker that takes stages of a pool, until it is ended; all that it started ends with it.
 
