@@ -44,15 +44,16 @@ def run_apart(params: Path, study: Study, options: Sequence[str]) -> str:
     name = name_of(study)
     workspace = WORKSPACES / name
     WORKSPACES.mkdir(parents=True, exist_ok=True)
+    one_at_a_time = FileLock(WORKSPACES / "git.lock")  # git and DVC refuse two who change worktrees and refs
     try:
         with FileLock(workspace.with_suffix(".lock"), timeout=0):
-            make(workspace, params)
+            with one_at_a_time:
+                make(workspace, params)
             subprocess.run([sys.executable, "-m", "dvc", "checkout", "--quiet", "--force", "--allow-missing"], cwd=workspace)
             if subprocess.run([sys.executable, "-m", "flows.cli", "run", *options], cwd=workspace).returncode:
-                raise StudyError(
-                    f"The study of {params} is not done; its workspace is kept: {workspace} (run the same command again to go on there)."
-                )
-            keep(workspace, name)
+                raise StudyError(f"The study of {params} is not done, its workspace is kept: {workspace}. Run the same command again to go on there.")
+            with one_at_a_time:
+                keep(workspace, name)
     except Timeout:
         raise StudyError(f"This study is at work already, in {workspace}: wait for it to end.") from None
     return name

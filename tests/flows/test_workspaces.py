@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from flows.workspaces import WORKSPACES
-from tests.flows.program import assay, processes_of
+from tests.flows.program import COMMAND, assay, environment, processes_of
 from tests.flows.small_study import PARAMS, SmallStudy
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,13 @@ def repository(study: SmallStudy) -> SmallStudy:
     Path(".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
     Path(".gitignore").write_text("/data/\n/.assay/\nintervals.jsonl\n__pycache__/\n")
     Path(".dvcignore").write_text("/.assay\n")
-    study.write_stages({"left": 0.0, "right": 0.0}, last={"params": ["question"]})
+    unless_forbidden = f"test ! -e {study.folder}/forbidden && python work.py"
+    study.write_stages(
+        {"left": 0.0, "right": 0.0},
+        each={"cmd": f"{unless_forbidden} each@${{key}} 0 data/each/${{key}} data/first"},
+        alone={"cmd": f"{unless_forbidden} alone 0 data/alone"},
+        last={"params": ["question"]},
+    )
     git("init", "--quiet")
     study.dvc("repro", "--quiet")
     git("add", "--all")
@@ -64,20 +70,21 @@ def test_another_study_becomes_an_experiment_and_touches_nothing_here(repository
 
 
 def test_only_what_differs_runs(repository):
-    assert assay("run", other(question="Does that run?"), "--cores", "2").returncode == 0
-    [ran] = [path.read_text() for path in Path(".assay").rglob("intervals.jsonl")] or ['{"stage": "last"}']
-    assert [json.loads(line)["stage"] for line in ran.splitlines()] == ["last"]
+    Path("forbidden").touch()
+    done = assay("run", other(question="Does that run?"), "--cores", "2")
+    assert done.returncode == 0, done.stderr
+    forced = subprocess.run([sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "alone"], capture_output=True)
+    assert forced.returncode, "a stage that runs now fails"
 
 
 def test_a_study_that_failed_keeps_its_workspace_and_goes_on_in_it(repository):
     (repository.folder / "in.txt").write_text("text")
-    repository.write_stages(
-        {"left": 0.0, "right": 0.0}, last={"params": ["question"], "cmd": "test -e ../../../may && python work.py last 0 data/last data/all"}
-    )
+    when_allowed = {"params": ["question"], "cmd": "test -e ../../../may && python work.py last 0 data/last data/all"}
+    repository.write_stages({"left": 0.0, "right": 0.0}, last=when_allowed)
     done = assay("run", other(question="Does that run?"))
     assert done.returncode == 2
     kept = [path for path in WORKSPACES.iterdir() if path.is_dir()]
-    assert len(kept) == 1 and f"its workspace is kept: {kept[0]}" in done.stderr
+    assert len(kept) == 1 and f"its workspace is kept: {kept[0]}." in done.stderr
     Path("may").touch()
     assert assay("run", "other.yaml").returncode == 0
     assert not kept[0].exists()
@@ -96,8 +103,6 @@ def test_two_studies_run_at_the_same_time(repository):
     repository.write_stages({"left": 0.0, "right": 0.0}, last={"params": ["question"], "cmd": "sleep 3 && python work.py last 0 data/last data/all"})
     for number in (1, 2):
         Path(f"{number}.yaml").write_text(yaml.safe_dump(PARAMS | {"question": f"Study {number}?"}))
-    from tests.flows.program import COMMAND, environment
-
     programs = [subprocess.Popen([*COMMAND, "run", f"{number}.yaml"], env=environment(), stderr=subprocess.PIPE, text=True) for number in (1, 2)]
     for program in programs:
         assert program.wait(240) == 0, program.stderr.read() if program.stderr else ""
