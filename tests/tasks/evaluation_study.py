@@ -97,4 +97,5 @@ def write_run(seed: int, status: str = "completed") -> Path:
     directory = layout.RUNS / MIXTURE / f"30k-1x-seed{seed}"
     directory.mkdir(parents=True)
     (directory / "result.json").write_text(json.dumps(RunResult.model_validate(result).model_dump()))
+    (directory / "metrics.jsonl").write_text("")  # its curve: of no interval
     return directory
