@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-fast bench-mixtures bench-eval bench-record bench-overhead lint lock clean
+.PHONY: demo test test-fast test-patient bench-mixtures bench-eval bench-record bench-overhead lint lock clean
 
 demo: $(VENV)/ready  ## the whole default study, from raw text to a verdict
 	dvc repro
@@ -13,7 +13,10 @@ demo: $(VENV)/ready  ## the whole default study, from raw text to a verdict
 
 test: test-fast  ## all tests; those that start servers or train have the machine for themselves
 	pytest -n auto -m slow tests/models tests/published
-	pytest -m slow --ignore=tests/models --ignore=tests/published
+	pytest -m "slow and not patient" --ignore=tests/models --ignore=tests/published
+
+test-patient: $(VENV)/ready  ## tests that wait for minutes: a machine that is lost is missed after two
+	pytest -m patient
 
 test-fast: $(VENV)/ready  ## the tests that start no servers and train nothing
 	pytest -n auto -m "not slow"

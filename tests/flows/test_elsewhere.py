@@ -149,6 +149,7 @@ def test_a_stage_elsewhere_gives_signs_of_life(remote_study: SmallStudy, setting
     assert run.wait(timeout=90) != 0
 
 
+@pytest.mark.patient
 def test_a_stage_whose_machine_is_lost_runs_on_another(remote_study: SmallStudy, settings: dict[str, str], workers: dict[str, Path]):
     """`first` sleeps for ever on the machine that takes it first, which then dies with all its processes."""
     study = remote_study
