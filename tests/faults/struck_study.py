@@ -83,6 +83,12 @@ class StruckStudy:
         wait_until(lambda: not self.goes_on(), "the run does not end")
         wait_until(lambda: not self.processes(), f"processes are left: {[command_of(process) for process in self.processes()]}")
 
+    def said(self) -> str:
+        """The last words of terminal and worker, and what runs: for who must find out why it goes on."""
+        logs = [self.folder.parent / "terminal.log", self.folder / ".assay/services/worker.log"]
+        words = [path.read_text(errors="replace")[-2000:] for path in logs if path.exists()]
+        return "\n".join([*words, f"flow run {self.flow_run}, terminal {self.terminal}", *map(command_of, self.processes())])
+
     # its processes
 
     def processes(self) -> list[psutil.Process]:

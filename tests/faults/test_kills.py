@@ -12,9 +12,10 @@ from mlflow import MlflowClient
 
 from tests.faults.struck_study import FINAL, StruckStudy, smallest_study, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 MEAN_SECONDS = 6.0  # between a start, or the last strike, and the next
+IDLE_SECONDS = 180.0  # in which a study surely comes to where there is somebody to strike
 STRIKES = {
     "ctrl_c": 3,
     "coordinator": 5,
@@ -63,7 +64,9 @@ def keep_striking(study: StruckStudy, rng: random.Random, expected: dict[str, ob
     rng.shuffle(left)
     assert len(left) >= 20
     completed = 0
+    last_strike = time.monotonic()
     while left:
+        assert time.monotonic() - last_strike < IDLE_SECONDS, f"nobody to strike, {left} left: {study.said()}"
         if not study.goes_on():
             study.wait_for_end()
             completed += begin_again_when_complete(study, expected)
@@ -73,6 +76,7 @@ def keep_striking(study: StruckStudy, rng: random.Random, expected: dict[str, ob
         struck = next((way for way in dict.fromkeys(left) if study.goes_on() and getattr(study, way)(rng)), "")
         if struck:
             left.remove(struck)
+            last_strike = time.monotonic()
             print(f"{time.strftime('%X')} struck: {struck}, {len(left)} left", flush=True)
         if struck in SERVICES:
             wait_until(lambda service=SERVICES[struck]: not study.runs(service), f"{struck} does not end")
