@@ -24,6 +24,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
+from flows import ctrl_c
 from flows.abandoned import at_work
 from flows.artifacts import StageTable, publish_verdict
 from flows.commands import Commands
@@ -68,6 +69,7 @@ def study(cores: int | None = None, retries: int = 2, pool: str = HERE) -> State
 
 def run_study(cores: int | None, retries: int, pool: str) -> State:
     """Runs the flow in this process, and returns when the server has on record what it did: after that the server may go."""
+    ctrl_c.listen()
     try:
         state = study(cores=cores, retries=retries, pool=pool, return_state=True)
     except TerminationSignal as ended:
