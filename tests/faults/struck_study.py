@@ -25,7 +25,7 @@ SMALLEST = STUDY | {
     "ladder": {"sizes": ["10k"], "tokens_per_parameter": [3], "seeds": [1]},
     "hardware": {"ranks": 2, "checkpoint_every_seconds": 0.3},
 }
-GRACE_SECONDS = 60.0  # for all processes to end, on a machine that does other things as well
+GRACE_SECONDS = 180.0  # for all processes to end, on a machine that does other things as well
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
