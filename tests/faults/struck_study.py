@@ -78,6 +78,13 @@ class StruckStudy:
             self.flow_run = None
         return self.terminal is not None or self.flow_run is not None
 
+    def nudge(self) -> None:
+        """What a person does when nothing moves: brings up what died, and starts again what only Prefect takes for running."""
+        print(f"{time.strftime('%X')} nothing moves: {self.said()}", flush=True)
+        self.up()
+        if self.flow_run and not self.processes() and self.state(self.flow_run) != "SCHEDULED":
+            self.flow_run = None
+
     def wait_for_end(self) -> None:
         """Of the run and of all its processes, services excepted."""
         wait_until(lambda: not self.goes_on(), "the run does not end")

@@ -15,7 +15,7 @@ from tests.faults.struck_study import FINAL, StruckStudy, smallest_study, wait_u
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 MEAN_SECONDS = 6.0  # between a start, or the last strike, and the next
-IDLE_SECONDS = 180.0  # in which a study surely comes to where there is somebody to strike
+NUDGE_SECONDS, IDLE_SECONDS = 60.0, 300.0  # without a strike, until somebody looks after it, and until it is taken for hung
 STRIKES = {
     "ctrl_c": 3,
     "coordinator": 5,
@@ -67,6 +67,8 @@ def keep_striking(study: StruckStudy, rng: random.Random, expected: dict[str, ob
     last_strike = time.monotonic()
     while left:
         assert time.monotonic() - last_strike < IDLE_SECONDS, f"nobody to strike, {left} left: {study.said()}"
+        if time.monotonic() - last_strike > NUDGE_SECONDS:
+            study.nudge()
         if not study.goes_on():
             study.wait_for_end()
             completed += begin_again_when_complete(study, expected)
