@@ -11,7 +11,7 @@ from flows import cli_fit, cli_mix, cli_rank, cli_record, environment
 from models.frozen import StudyError
 from tasks import layout
 from tasks.stage import errors_in_words
-from tasks.study import Study, load_study
+from tasks.study import load_study
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(cli_mix.app, name="mix")
@@ -50,38 +50,37 @@ def run(
     retries: Annotated[int, typer.Option(min=0, help="further tries of a stage that was broken off by what may heal")] = 2,
     pool: Annotated[str, typer.Option(envvar="ASSAY_POOL", help="work pool of stages that don't name theirs in dvc.yaml; local: here")] = "local",
 ) -> None:
-    """Bring all stages up to date through Prefect, in parallel."""
-    of_this_folder(params)
+    """Bring all stages up to date through Prefect, in parallel. A parameter file that differs from params.yaml runs in a workspace of its own, beside
+    the study of this folder, and ends as a DVC experiment."""
+    load_study(params)
+    asked = other_file(params)
     from flows.local_stack import is_up, one_run_at_a_time, prefect_for_one_run
 
-    if not is_up() and not anything_stale():
+    if not asked and not is_up() and not anything_stale():
         print(UP_TO_DATE)
         return
     with one_run_at_a_time() as waited:
-        if waited and not anything_stale():
+        if waited and not asked and not anything_stale():
             print(UP_TO_DATE)
             return
         environment.prepare()
         with prefect_for_one_run():
             from flows.study import run_study
 
-            state = run_study(cores, retries, pool)
+            state = run_study(asked, cores, retries, pool)
     if not state.is_completed():
         raise StudyError(str(state.message))
+    if asked:
+        print(state.message)
 
 
-def of_this_folder(params: Path) -> Study:
-    """The study of `params.yaml` here.
+def other_file(params: Path) -> str | None:
+    """The parameter file when it asks for another study than that of `params.yaml` here."""
+    if params.resolve() == layout.PARAMS.resolve():
+        return None
+    from flows.asked_study import asked_study
 
-    Raises:
-        StudyError: when another parameter file is asked for.
-    """
-    if params.resolve() != layout.PARAMS.resolve():
-        raise StudyError(
-            f"`assay run {params}` would need a workspace of its own, which comes with a later version: "
-            f"copy {params} to {layout.PARAMS} and run `assay run`."
-        )
-    return load_study(params)
+    return str(params) if asked_study(None, str(params)) else None
 
 
 def anything_stale() -> bool:

@@ -206,12 +206,21 @@ def load_study(path: Path | str = layout.PARAMS) -> Study:
         raise StudyError(f"There is no parameter file {path}: run this in a study's folder.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StudyError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    return parse_study(values, str(path))
+
+
+def parse_study(values: Any, where: str) -> Study:
+    """The study that parsed YAML or JSON says; `where` it was found.
+
+    Raises:
+        StudyError: as `load_study`.
+    """
     if not isinstance(values, dict):
-        raise StudyError(f"{path} must hold a mapping of keys, not {type(values).__name__}.")
+        raise StudyError(f"{where} must hold a mapping of keys, not {type(values).__name__}.")
     try:
         return Study.model_validate(values)
     except ValidationError as error:
-        raise StudyError(f"{path}: {in_one_sentence(error)}") from None
+        raise StudyError(f"{where}: {in_one_sentence(error)}") from None
 
 
 def in_one_sentence(error: ValidationError) -> str:
