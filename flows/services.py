@@ -89,7 +89,12 @@ def start(service: Service, passing: bool = False) -> RunningService:
             )
         url = f"http://{HOST}:{service.port}" if service.port else None
         running = RunningService(name=service.name, pid=process.pid, url=url, passing=passing)
-        write_json(_record_path(service.name), running.model_dump())
+        try:
+            write_json(_record_path(service.name), running.model_dump())
+        except BaseException:  # nobody would find it to end it
+            process.terminate()
+            process.wait()
+            raise
         if passing:
             _LIFELINES[service.name] = process
         return running

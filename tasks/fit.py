@@ -44,7 +44,7 @@ def fit(study: Study) -> Verdict:
     laws = describe_laws(it)
     verdict = decide(it, laws)
     evaluations = read_all(sorted(study.mixtures))
-    noise = noise_of_metrics(evaluations, [run.result for run in it.used], study.target.confidence)
+    noise = noise_of_metrics(evaluations, [run.result for run in it.admitted], study.target.confidence)
     with replace_directory(layout.FIT) as directory:
         write_runs(directory / "runs.parquet", it.used, it.heldout_domains)
         evaluations.write_parquet(directory / "evaluations.parquet")

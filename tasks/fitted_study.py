@@ -20,6 +20,7 @@ class FittedStudy:
     study: Study
     mixtures: list[str]  # that were fitted, sorted: draws, and so the verdict, don't depend on the order in params.yaml
     used: list[AdmittedRun]  # their runs
+    admitted: list[AdmittedRun]  # all that passed the gate, of mixtures too that have too few for a law
     refused_mixtures: dict[str, str]  # why
     refused_runs: list[RefusedRun]
     weights_by_domain: dict[str, float]  # of the loss
@@ -46,6 +47,7 @@ def fitted_study(study: Study) -> FittedStudy:
         study=study,
         mixtures=mixtures,
         used=used,
+        admitted=gate.admitted,
         refused_mixtures=refused,
         refused_runs=gate.refused,
         weights_by_domain=gate.weights_by_domain,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.struck_study import smallest_study
-from tests.flows.program import assay, environment
+from tests.flows.program import assay, environment, processes_of
 from tests.flows.small_study import SmallStudy
 from tests.flows.test_execution import run
 
@@ -40,7 +40,6 @@ class Disk:
 def disk(tmp_path: Path) -> Iterator[Disk]:
     disk = Disk(tmp_path / "disk", 300)
     yield disk
-    os.chdir(tmp_path)
     subprocess.run(["umount", "--lazy", disk.folder], check=True)
 
 
@@ -88,13 +87,13 @@ def test_a_disk_that_is_full_when_a_stage_writes_or_a_server_starts(disk: Disk):
         ["tasks.train_tokenizer"],  # says it without an errno
         ["tasks.pretrain", "natural"],  # its ranks find out
         ["tasks.evaluate", "natural"],
-        ["flows.cli", "up"],
+        ["flows.cli", "run"],
     )
     for command in commands:
         disk.fill(but_bytes=8192)
         said = checkout(sys.executable, "-m", *command, fails=True)
         assert said.splitlines()[-1].startswith("assay: The disk is full ("), (command, said)
-        assert not list(checkout.folder.rglob(".*.partial-*"))
+        assert not list(checkout.folder.rglob(".*.partial-*")) and not processes_of(checkout.folder)
         disk.relieve()
     assert {path: path.stat().st_ino for name in ("data", "results") for path in (checkout.folder / name).rglob("*")} == good
 

@@ -51,6 +51,16 @@ def test_a_clear_winner_is_named_and_all_that_supports_it_is_written():
     assert laws.noise is not None and laws.noise.standard_deviation == verdict.noise_floor and laws.noise.degrees_of_freedom == 18
 
 
+def test_metrics_are_judged_where_no_law_can_be_fitted():
+    one_scale = study(mixtures=("raw", "clean"), sizes=("30k",), budgets=(1,), seeds=(1, 2, 3))
+    write_runs(one_scale, {"raw": 1.2, "clean": 1.0})
+    assert fit(one_scale).winner is None
+    noise = json.loads((layout.FIT / "noise_floor.json").read_text())
+    assert [(one["benchmark"], one["separates"], one["order"]) for one in noise] == [
+        (f"heldout/{domain}", True, ["clean", "raw"]) for domain in ("code", "legal")
+    ]
+
+
 def test_alike_mixtures_are_not_told_apart_and_the_verdict_says_what_would():
     alike = study(mixtures=("raw", "clean"), bootstraps=100)
     write_runs(alike, {"raw": 1.0, "clean": 1.0})
