@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -59,8 +60,8 @@ def run(
     if not asked and not is_up() and not anything_stale():
         print(UP_TO_DATE)
         return
-    with one_run_at_a_time() as waited:
-        if waited and not asked and not anything_stale():
+    with nullcontext(False) if asked else one_run_at_a_time() as waited:
+        if waited and not anything_stale():
             print(UP_TO_DATE)
             return
         environment.prepare()

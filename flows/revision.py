@@ -66,7 +66,7 @@ def commit_of_working_tree(message: str) -> str:
     LOCAL.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=LOCAL) as folder:
         index = Path(folder, "index").resolve()
-        shutil.copy(git("rev-parse", "--git-path", "index"), index)
+        shutil.copy2(git("rev-parse", "--git-path", "index"), index)  # with its time: git reads again what changed in the same second
         private = {"GIT_INDEX_FILE": str(index), **AUTHOR}
         git("add", "--update", ":/", more=private)
         if Path("dvc.lock").exists():

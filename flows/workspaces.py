@@ -113,10 +113,10 @@ def _share(workspace: Workspace, checkout: Repo) -> None:
     with in_one_sentence():
         here = Repo(str(workspace.folder))
         with here.config.edit("local") as settings:
+            merge(settings, {"cache": {"type": LINKS}})
             for level in ("repo", "local"):  # with absolute paths, as relative ones would lead elsewhere
                 merge(settings, checkout.config.load_one(level))
             merge(settings, {"cache": {"dir": checkout.cache.local_cache_dir}})
-            settings.setdefault("cache", {}).setdefault("type", LINKS)
         with contextlib.chdir(workspace.folder):
             Repo().checkout(force=True, allow_missing=True)
 
