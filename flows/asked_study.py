@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 
 from models.frozen import Frozen, StudyError
@@ -30,22 +29,20 @@ def asked_study(form: dict[str, Any] | None, file: str | None) -> AskedStudy | N
     """
     if form is not None and file is not None:
         raise StudyError(f"There are two studies to run, that of the form and that of {file}: give one of them.")
-    if form is not None:
-        study = parse_study(form, FORM)
-        text = rewritten(PARAMS.read_text(encoding="utf-8"), load_study(), study)
-    elif file is not None:
-        study = load_study(file)
-        text = Path(file).read_text(encoding="utf-8")
-    else:
+    if form is None and file is None:
         return None
-    values = yaml.safe_load(text)
-    if PARAMS.exists() and values == yaml.safe_load(PARAMS.read_text(encoding="utf-8")):
+    study = parse_study(form, FORM) if file is None else load_study(file)
+    here = load_study() if PARAMS.exists() else None
+    if study == here:
         return None
-    return AskedStudy(name=f"{study.name}-{digest(values)}", text=text)
+    text = (
+        Path(file).read_text(encoding="utf-8") if file else rewritten(PARAMS.read_text(encoding="utf-8"), here, study) if here else dumps_yaml(form)
+    )
+    return AskedStudy(name=f"{study.name}-{digest(study)}", text=text)
 
 
-def digest(values: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:8]
+def digest(study: Study) -> str:
+    return hashlib.sha256(json.dumps(study.model_dump(mode="json", by_alias=True), sort_keys=True).encode()).hexdigest()[:8]
 
 
 def rewritten(text: str, old: Study, new: Study) -> str:

@@ -53,7 +53,6 @@ def run(
 ) -> None:
     """Bring all stages up to date through Prefect, in parallel. A parameter file that differs from params.yaml runs in a workspace of its own, beside
     the study of this folder, and ends as a DVC experiment."""
-    load_study(params)
     asked = other_file(params)
     from flows.local_stack import is_up, one_run_at_a_time, prefect_for_one_run
 
@@ -76,8 +75,13 @@ def run(
 
 
 def other_file(params: Path) -> str | None:
-    """The parameter file when it asks for another study than that of `params.yaml` here."""
+    """The parameter file when it asks for another study than that of `params.yaml` here.
+
+    Raises:
+        StudyError: it is not valid.
+    """
     if params.resolve() == layout.PARAMS.resolve():
+        load_study(params)
         return None
     from flows.asked_study import asked_study
 

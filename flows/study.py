@@ -99,7 +99,11 @@ def in_its_workspace(asked: AskedStudy, bring: Callable[[], State]) -> State:
     except StudyError as error:
         kept = f" Its workspace is kept: {path}; run the same study again, and it goes on there." if (path := workspace_path(asked)).exists() else ""
         return Failed(message=f"{error}{kept}")
-    return Completed(message=f"{state.message} It is DVC's experiment {name}: bring it here with `dvc exp apply {name}`.")
+    return Completed(message=f"{state.message} {compared(name)}")
+
+
+def compared(name: str) -> str:
+    return f"Kept as the experiment {name}: `dvc exp show` and `dvc exp diff HEAD {name}` compare it, `dvc exp apply {name}` brings it here."
 
 
 def run_study(params_file: str | None, cores: int | None, retries: int, pool: str) -> State:

@@ -161,3 +161,10 @@ def test_without_git_it_is_said(study: SmallStudy):
     write("other.yaml", seed=1)
     done = assay("run", "other.yaml")
     assert done.returncode == 2 and "there is no git commit here" in done.stderr.splitlines()[-1] and "is kept" not in done.stderr
+
+
+def test_what_can_not_be_asked_is_one_sentence_before_anything_begins(checkout: SmallStudy):
+    write("other.yaml", question=3)
+    done = assay("run", "other.yaml")
+    assert done.returncode == 2 and done.stderr.startswith("assay: other.yaml: 'question' is 3"), done.stderr
+    assert not Path(".assay").exists()
