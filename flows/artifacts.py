@@ -15,6 +15,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from flows.environment import mlflow_url, report_url
 from flows.execution import Progress
 from flows.plan import planned_and_done
+from flows.workspaces import is_apart
 from models.verdict import Verdict
 from tasks.layout import FIT, REPORT
 from tasks.plan import plan_study
@@ -51,17 +52,20 @@ def row(address: str, its: Progress) -> dict[str, object]:
     return {"stage": address, "state": its.state.value, "seconds": its.seconds, "why": its.sentence or ""}
 
 
-def publish_verdict() -> None:
+def publish_verdict(record_url: str | None) -> None:
     """The verdict in words, with links to the report and to the record of runs, and what the training took beside its plan; nothing as long as there
-    is no verdict."""
+    is no verdict. `record_url`: of this execution in MLflow, when it has anything to record."""
     path = FIT / "verdict.json"
     if not path.exists():
         return
     verdict = Verdict.model_validate_json(path.read_text(encoding="utf-8"))
     _publish_plan()
-    report = f"- [Report]({report_url()}): plots, tables, samples\n" if (REPORT / "index.html").exists() else ""
+    # a workspace goes with its report when the study is done; the record keeps it
+    report = report_url() if not is_apart() else record_url and f"{record_url}/artifacts/{REPORT}/index.html"
+    links = {"Report": (report, "plots, tables, samples"), "Runs in MLflow": (record_url or mlflow_url(), "params, curves, evaluations")}
+    lines = [f"- [{name}]({url}): {what}\n" for name, (url, what) in links.items() if url and (name != "Report" or (REPORT / "index.html").exists())]
     create_markdown_artifact(
-        f"## Verdict\n\n{verdict.sentence}\n\n{report}- [Runs in MLflow]({mlflow_url()}): params, curves, evaluations\n",
+        f"## Verdict\n\n{verdict.sentence}\n\n{''.join(lines)}",
         key="verdict",
         description="Which data wins, how sure that is, and where to read on",
     )

@@ -43,6 +43,11 @@ def workspace_path(asked: AskedStudy) -> Path:
     return WORKSPACES / asked.name
 
 
+def is_apart() -> bool:
+    """Whether the current directory is that of a study in a workspace."""
+    return f"/{WORKSPACES}/" in f"{Path.cwd()}/"
+
+
 @contextmanager
 def held(asked: AskedStudy, on_wait: Callable[[], None]) -> Iterator[Workspace]:
     """The workspace of a study, made or found again, ready to run. It is there for one process at a time.

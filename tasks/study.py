@@ -101,16 +101,18 @@ class Target(Frozen):
 class Study(Frozen):
     """One question: everything that a person chooses."""
 
-    name: Name
-    question: str
+    name: Name = Field(description="names the experiment in MLflow, in which all runs of this study are")
+    question: str = Field(description="in words; the report begins with it")
     seed: int = Field(default=0, description="of splits, samples and bootstraps; the runs have seeds of their own in the ladder")
-    sources: dict[Name, Source] = {}
-    local_sources: dict[Name, LocalSource] = {}
+    sources: dict[Name, Source] = Field(default={}, description="by name: where raw documents come from")
+    local_sources: dict[Name, LocalSource] = Field(default={}, description="by name: Parquet or JSONL files of your own")
     heldout: Heldout = Heldout()
-    recipes: Annotated[dict[Name, Recipe], Field(min_length=1)]
+    recipes: Annotated[dict[Name, Recipe], Field(min_length=1)] = Field(description="by name: `from` which corpus, and the curation `steps` over it")
     tokenizer: TokenizerConfig = TokenizerConfig()
-    mixtures: Annotated[dict[Name, Mixture], Field(min_length=1)]
-    swarms: dict[Name, Swarm] = {}
+    mixtures: Annotated[dict[Name, Mixture], Field(min_length=1)] = Field(
+        description="by name, what the verdict ranks: the `recipe` whose corpus is read, `weights` (natural, uniform, or by domain) and `max_epochs`"
+    )
+    swarms: dict[Name, Swarm] = Field(default={}, description="by name: many mixtures sampled around a recipe's natural shares, for a mixture law")
     ladder: Ladder
     training: TrainingConfig = TrainingConfig()
     hardware: Hardware = Hardware()
