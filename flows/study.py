@@ -26,11 +26,10 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.abandoned import at_work
-from flows.artifacts import StageTable, publish_verdict
+from flows.artifacts import RecordedExecution, StageTable, publish_verdict
 from flows.asked_study import AskedStudy, asked_study
 from flows.commands import Commands
 from flows.elsewhere import cancel_forgotten, run_elsewhere
-from flows.environment import mlflow_url
 from flows.execution import Driver, Execution, Progress, StageState, run_stage
 from flows.graph import HERE, StudyGraph
 from flows.slots import Slots
@@ -153,7 +152,7 @@ def carry_out(graph: StudyGraph, driver: "PrefectDriver", commands: Commands, co
     if bad := [its.sentence for its in progress.values() if its.state.bad]:
         rest = f" ({len(bad) - 1} more failed: see the stages)" if len(bad) > 1 else ""
         return Failed(message=f"{bad[0]}{rest}")
-    publish_verdict(driver.record_url)
+    publish_verdict(driver.recorded)
     ran = sum(its.state is StageState.DONE for its in progress.values())
     return Completed(message=f"{ran} stages ran, {len(progress) - ran} were up to date.")
 
@@ -197,10 +196,8 @@ class PrefectDriver(Driver):
         return Record(load_study(), str(flow_run.id))
 
     @property
-    def record_url(self) -> str | None:
-        if "_record" not in vars(self):
-            return None
-        return f"{mlflow_url()}/#/experiments/{self._record.experiment_id}/runs/{self._record.parent_run_id}"
+    def recorded(self) -> RecordedExecution | None:
+        return RecordedExecution(self._record.experiment_id, self._record.parent_run_id) if "_record" in vars(self) else None
 
     def close_record(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
         if "_record" in vars(self):

@@ -91,8 +91,8 @@ class Swarm(Frozen):
 class Target(Frozen):
     """The scale that the verdict is about, and what wins there."""
 
-    num_params: PositiveFloat
-    tokens: PositiveFloat
+    num_params: PositiveFloat = Field(description="parameters of the model that will be trained, embeddings included")
+    tokens: PositiveFloat = Field(description="that it will be trained on")
     domain_weights: dict[Name, float] | Literal["uniform"] = Field(default="uniform", description="of the loss, the mean of bits per byte")
     confidence: float = Field(default=0.9, gt=0.5, lt=1, description="of intervals, and the probability from which a winner is named")
     bootstraps: PositiveInt = 200
