@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import ElementClickInterceptedException, ElementNotInteractableException, StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -17,6 +17,7 @@ PATIENCE_SECONDS = 60.0
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 Found = TypeVar("Found")
+MOVING = (StaleElementReferenceException, ElementNotInteractableException, ElementClickInterceptedException)
 
 
 class Browser:
@@ -39,15 +40,24 @@ class Browser:
     def find(self, css: str, text: str = "", seconds: float = PATIENCE_SECONDS) -> WebElement:
         """The first element of this kind that says `text`, as soon as there is one."""
 
-        def found() -> WebElement | None:
-            return next((element for element in self.driver.find_elements(By.CSS_SELECTOR, css) if text in (element.text or "")), None)
+        return self.wait(lambda: self._first(css, text), f"no {css} says '{text}' at {self.driver.current_url}", seconds)
 
-        return self.wait(found, f"no {css} says '{text}' at {self.driver.current_url}", seconds)
+    def press(self, text: str, css: str = "button") -> None:
+        def pressed() -> bool | None:
+            if element := self._first(css, text):
+                self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+                element.click()
+                return True
+            return None
 
-    def press(self, text: str, css: str = "button, a") -> None:
-        element = self.find(css, text)
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-        element.click()
+        self.wait(pressed, f"no {css} that says '{text}' can be pressed at {self.driver.current_url}")
+
+    def link(self, text: str) -> str:
+        """Where a link of an artifact leads to."""
+        return self.find("article a", text).get_attribute("href") or ""
+
+    def _first(self, css: str, text: str) -> WebElement | None:
+        return next((element for element in self.driver.find_elements(By.CSS_SELECTOR, css) if text in (element.text or "")), None)
 
     def fill(self, label: str, value: str) -> None:
         """Writes into the field of Prefect's form that has this label."""
@@ -66,7 +76,7 @@ class Browser:
             try:
                 if (found := look()) is not None:
                     return found
-            except StaleElementReferenceException:  # the page was drawn anew meanwhile
+            except MOVING:  # the page is drawn anew, or something moves into place
                 pass
             if time.monotonic() > deadline:
                 self.picture("what-was-there-instead")

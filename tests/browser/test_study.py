@@ -61,19 +61,18 @@ def test_a_study_from_the_form_to_the_comparison_of_runs(browser: Browser, check
     open_form(browser, pages)
     browser.find(".schema-form-property__description", "what the verdict ranks")
     browser.picture("1-form")
-    browser.press("Submit", "button")
-    watch(browser, "stages ran, 0 were up to date.", "2-done")
+    watch(browser, submit(browser), "stages ran, 0 were up to date.", "2-done")
     assert "up to date" in checkout("dvc", "status"), "a form that nobody changed is the study of the folder"
 
     open_verdict(browser, "3-verdict")
-    report = browser.find("article a", "Report").get_attribute("href")
+    report = browser.link("Report")
     assert report == f"{pages['REPORT']}/"
-    runs = browser.find("article a", "Runs in MLflow").get_attribute("href")
+    runs = browser.link("Runs in MLflow")
     browser.open(report)
     browser.find("body", SMALLEST["question"])
     browser.picture("4-report")
 
-    assert runs and runs.startswith(pages["MLFLOW"])
+    assert runs.startswith(pages["MLFLOW"])
     browser.open(runs)
     browser.find("a", "small study")
     browser.picture("5-runs")
@@ -86,17 +85,16 @@ def test_a_bad_value_is_refused_and_another_study_becomes_an_experiment(browser:
     before = (checkout.folder / "params.yaml").read_bytes(), (checkout.folder / "dvc.lock").read_bytes()
     open_form(browser, pages)
     browser.fill("Confidence", "2")
-    browser.press("Submit", "button")
+    submit(browser)
     browser.find("body", "Validation failed for field 'params.target.confidence'")
     browser.picture("7-refused")
 
     browser.fill("Confidence", "0.8")
     browser.fill("Question", "Does it hold in a browser?")
-    browser.press("Submit", "button")
-    watch(browser, "2 stages ran, 14 were up to date. Kept as the experiment small-", "8-experiment")
+    watch(browser, submit(browser), "2 stages ran, 14 were up to date. Kept as the experiment small-", "8-experiment")
     open_verdict(browser, "9-verdict-of-the-experiment")
-    report = browser.find("article a", "Report").get_attribute("href")
-    assert report and report.startswith(pages["MLFLOW"])
+    report = browser.link("Report")
+    assert report.startswith(pages["MLFLOW"])
     browser.open(report)
     browser.driver.switch_to.frame(browser.find("iframe"))
     browser.find("body", "Does it hold in a browser?")
@@ -113,17 +111,23 @@ def test_a_bad_value_is_refused_and_another_study_becomes_an_experiment(browser:
 def open_form(browser: Browser, pages: dict[str, str]) -> None:
     browser.open(f"{pages['PREFECT']}/deployments")
     browser.press("study", "a[href*='/deployments/deployment/']")
-    browser.press("Run", ".deployment-page button, main button, button")
+    browser.press("Run")
     browser.press("Custom run", "a, button, [role=menuitem]")
     browser.find("button", "Submit")
 
 
-def watch(browser: Browser, message: str, name: str) -> None:
-    """Opens the run that was just submitted, and waits until it is over."""
-    browser.press("View run", "a, button")
-    browser.find(".flow-run-page, main, body", "Completed", STUDY_SECONDS)
+def submit(browser: Browser) -> str:
+    """Presses the form's button; the name of the run that it asks for."""
+    name = browser.find(".flow-run-name-input input").get_attribute("value")
+    browser.press("Submit")
+    return name or ""
+
+
+def watch(browser: Browser, run: str, message: str, name: str) -> None:
+    """Opens a run, and waits until it says so."""
+    browser.press(run, "a[href*='/runs/flow-run/']")
     browser.press("Details", "button, [role=tab], a")
-    browser.find("body", message)
+    browser.find("body", message, STUDY_SECONDS)
     browser.picture(name)
 
 
