@@ -52,6 +52,9 @@ class Browser:
 
         self.wait(pressed, f"no {css} that says '{text}' can be pressed at {self.driver.current_url}")
 
+    def follow(self, css: str, text: str) -> None:
+        self.open(self.wait(lambda: (link := self._first(css, text)) and link.get_attribute("href"), f"no {css} says '{text}'"))
+
     def link(self, text: str) -> str:
         """Where a link of an artifact leads to."""
         return self.find("article a", text).get_attribute("href") or ""

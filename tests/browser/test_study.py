@@ -125,7 +125,7 @@ def submit(browser: Browser) -> str:
 
 def watch(browser: Browser, run: str, message: str, name: str) -> None:
     """Opens a run, and waits until it says so."""
-    browser.press(run, "a[href*='/runs/flow-run/']")
+    browser.follow("a[href*='/runs/flow-run/']", run)  # the list is drawn anew all the time, and forgets that it was pressed
     browser.press("Details", "button, [role=tab], a")
     browser.find("body", message, STUDY_SECONDS)
     browser.picture(name)
@@ -133,7 +133,7 @@ def watch(browser: Browser, run: str, message: str, name: str) -> None:
 
 def open_verdict(browser: Browser, name: str) -> None:
     browser.press("Artifacts", "button, [role=tab]")
-    browser.press("verdict", "a[href*='/artifacts/']")
+    browser.follow("a[href*='/artifacts/']", "verdict")
     browser.find("article h2", "Verdict")
     browser.picture(name)
 
