@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
@@ -99,7 +100,7 @@ def is_up() -> bool:
 
 @contextmanager
 def one_run_at_a_time() -> Iterator[bool]:
-    """Of the runs in this folder that would start a server of their own, one goes on; the others wait for its end. Gives whether it waited.
+    """Of the runs of this folder's study that would start a server of their own, one goes on; the others wait for its end. Gives whether it waited.
 
     With a server that is up, they are flow runs there, and wait where one sees them.
     """
@@ -122,8 +123,8 @@ def one_run_at_a_time() -> Iterator[bool]:
 
 @contextmanager
 def prefect_for_one_run() -> Iterator[None]:
-    """A Prefect server for the length of a run: the user's (PREFECT_API_URL), that of `assay up`, or one of its own on a free port that ends with
-    the run, however that ends. A folder's servers share one SQLite file, so there is never a second one beside another.
+    """A Prefect server for the length of a run: the user's (PREFECT_API_URL), that of `assay up`, or one on a free port that ends with the last run
+    that uses it, however that ends. A folder's servers share one SQLite file, so there is never a second one beside another.
 
     Raises:
         StudyError: when the user's server does not answer, or none can be started.
@@ -133,20 +134,14 @@ def prefect_for_one_run() -> Iterator[None]:
         yield
         return
     with ExitStack() as own:
-        with _one_at_a_time():
-            if (running := services.find("prefect")) is None:
-                own.enter_context(services.kept_up(prefect_server(services.free_port())))
+        with (alone := _one_at_a_time()):
+            if (running := services.find("prefect")) is None or running.passing:
+                its_port = urlsplit(running.url or "").port if running else None
+                own.enter_context(services.kept_up(prefect_server(its_port or services.free_port()), alone))
             elif not services.answers(f"{running.url}/api/health"):
                 raise StudyError(f"Prefect's server at {running.url} does not answer: start it again with `assay down` and `assay up`.")
         _point_to(_running())
         yield
-
-
-def point_to_what_is_up() -> None:
-    """Tells programs that this one starts where the servers of `assay up` here are, if they are up and nobody named others."""
-    running = _running()
-    if "PREFECT_API_URL" not in os.environ and "prefect" in running and not running["prefect"].passing:
-        _point_to(running)
 
 
 def work_for(pool: str) -> None:

@@ -39,7 +39,7 @@ def published() -> Iterator[Revision]:
         TemporaryError: the remote does not take it.
     """
     url = remote_url()
-    commit = commit_of_working_tree()
+    commit = commit_of_working_tree("The files of a stage that runs elsewhere")
     revision = Revision(url=url, ref=f"refs/assay/{uuid4()}", commit=commit, folder=git("rev-parse", "--show-prefix"))
     with over_the_network(f"The git remote {url} does not take the study's files"):
         git("push", "--quiet", url, f"{commit}:{revision.ref}")
@@ -61,17 +61,18 @@ def remote_url() -> str:
     return git("remote", "get-url", "origin" if "origin" in remotes else remotes[0])
 
 
-def commit_of_working_tree() -> str:
+def commit_of_working_tree(message: str) -> str:
+    """A commit on top of HEAD that no branch knows."""
     LOCAL.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=LOCAL) as folder:
         index = Path(folder, "index").resolve()
-        shutil.copy(git("rev-parse", "--git-path", "index"), index)
+        shutil.copy2(git("rev-parse", "--git-path", "index"), index)  # with its time: git reads again what changed in the same second
         private = {"GIT_INDEX_FILE": str(index), **AUTHOR}
         git("add", "--update", ":/", more=private)
         if Path("dvc.lock").exists():
             git("add", "dvc.lock", more=private)
         tree = git("write-tree", more=private)
-        return git("commit-tree", tree, "-p", "HEAD", "-m", "The files of a stage that runs elsewhere", more=private)
+        return git("commit-tree", tree, "-p", "HEAD", "-m", message, more=private)
 
 
 def check_out(revision: Revision, directory: Path) -> None:
