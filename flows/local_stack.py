@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from flows import services
 from flows.commands import Commands, Output, with_our_python_first
 from flows.environment import HOST, port
 from flows.services import RunningService, Service
+from flows.turns import one_at_a_time
 from models.frozen import StudyError
 from tasks.layout import LOCAL, MLFLOW, REPORT
 
 POOL = "assay"
+UP_SECONDS = 600.0  # for somebody else who starts or ends services
 ORDER = ("prefect", "mlflow", "report", "worker")  # as they are started; they end the other way round
 
 
@@ -108,17 +110,9 @@ def one_run_at_a_time() -> Iterator[bool]:
         yield False
         return
     LOCAL.mkdir(exist_ok=True)
-    lock, waited = FileLock(LOCAL / "run.lock"), False
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print("Another `assay run` is at work in this folder: waiting for it to end.", file=sys.stderr)
-        lock.acquire()
-        waited = True
-    try:
+    sentence = "Another `assay run` is at work in this folder: waiting for it to end."
+    with one_at_a_time(FileLock(LOCAL / "run.lock"), lambda: print(sentence, file=sys.stderr)) as waited:
         yield waited
-    finally:
-        lock.release()
 
 
 @contextmanager
@@ -197,4 +191,4 @@ def _running() -> dict[str, RunningService]:
 
 def _one_at_a_time() -> FileLock:
     services.SERVICES.mkdir(parents=True, exist_ok=True)
-    return FileLock(services.SERVICES / "up.lock")
+    return FileLock(services.SERVICES / "up.lock", timeout=UP_SECONDS)

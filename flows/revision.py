@@ -19,6 +19,7 @@ from tasks.layout import LOCAL
 from tasks.stage import TemporaryError
 
 AUTHOR = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "assay"), ("EMAIL", "assay@localhost"))}
+GIT_SECONDS = 1800.0
 
 
 class Revision(Frozen):
@@ -92,7 +93,7 @@ def check_out(revision: Revision, directory: Path) -> None:
 
 def git(*arguments: str, at: Path = Path(), more: Mapping[str, str] | None = None) -> str:
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **(more or {})}
-    done = subprocess.run(["git", *arguments], cwd=at, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(["git", *arguments], cwd=at, env=environment, check=True, capture_output=True, text=True, timeout=GIT_SECONDS)
     return done.stdout.strip()
 
 
@@ -102,3 +103,5 @@ def over_the_network(sentence: str) -> Iterator[None]:
         yield
     except subprocess.CalledProcessError as error:
         raise TemporaryError(f"{sentence}: {' '.join(error.stderr.split())}.") from None
+    except subprocess.TimeoutExpired:
+        raise TemporaryError(f"{sentence} within {GIT_SECONDS:.0f} s.") from None

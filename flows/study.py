@@ -12,7 +12,7 @@ from contextlib import chdir
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
@@ -34,6 +34,7 @@ from flows.execution import Driver, Execution, Progress, StageState, run_stage
 from flows.graph import HERE, StudyGraph
 from flows.slots import Slots
 from flows.stage_states import as_state, is_broken_off
+from flows.turns import one_at_a_time
 from flows.workspaces import finish, held, workspace_path
 from models.frozen import StudyError
 from tasks.layout import LOCAL
@@ -74,20 +75,13 @@ def study(
 
 
 def in_this_folder(cores: int, retries: int, pool: str) -> State:
+    """One execution at a time in a folder: a second one waits, and then finds done what the first did."""
     LOCAL.mkdir(exist_ok=True)
-    lock = FileLock(LOCAL / "study.lock")
-    try:
-        wait_for_other_runs(lock)
-        with at_work(str(flow_run.id)):
-            return bring_up_to_date(cores, retries, pool)
-    finally:
-        lock.release()
+    with one_at_a_time(FileLock(LOCAL / "study.lock"), say_that_we_wait), at_work(str(flow_run.id)):
+        return bring_up_to_date(cores, retries, pool)
 
 
 def in_its_workspace(asked: AskedStudy, bring: Callable[[], State]) -> State:
-    def say_that_we_wait() -> None:
-        get_run_logger().info("Another run of the same study is at work: waiting for it to end.")
-
     try:
         with held(asked, say_that_we_wait) as workspace:
             get_run_logger().info("This study has other parameters than params.yaml and runs beside it, in %s.", workspace.path)
@@ -100,6 +94,10 @@ def in_its_workspace(asked: AskedStudy, bring: Callable[[], State]) -> State:
         kept = f" Its workspace is kept: {path}; run the same study again, and it goes on there." if (path := workspace_path(asked)).exists() else ""
         return Failed(message=f"{error}{kept}")
     return Completed(message=f"{state.message} {compared(name)}")
+
+
+def say_that_we_wait() -> None:
+    get_run_logger().info("Another run of this study is at work: waiting for it to end.")
 
 
 def compared(name: str) -> str:
@@ -124,15 +122,6 @@ def run_study(params_file: str | None, cores: int | None, retries: int, pool: st
                 break
             time.sleep(0.1)
     return state
-
-
-def wait_for_other_runs(lock: FileLock) -> None:
-    """One execution at a time in a folder: a second one waits, and then finds done what the first did."""
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        get_run_logger().info("Another run of this study is at work in this folder: waiting for it to end.")
-        lock.acquire()
 
 
 def bring_up_to_date(cores: int, retries: int, pool: str) -> State:

@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 
+from models.ladder import PRESETS
 from tasks.layout import PARAMS
 from tasks.study import Study, load_study
 
@@ -35,6 +36,8 @@ def study_form() -> tuple[dict[str, Any], dict[str, Any]]:
     load_study()
     schema = _as_prefect_refers(Study.model_json_schema())
     definitions = schema.pop("$defs")
+    for size in (definitions["Ladder"]["properties"]["sizes"]["items"], definitions["Swarm"]["properties"]["size"]):
+        size["enum"] = list(PRESETS)
     for position, name in enumerate(sorted(schema["properties"], key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))):
         schema["properties"][name]["position"] = position
     form = {

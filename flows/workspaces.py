@@ -18,11 +18,12 @@ from pathlib import Path
 from dvc.config import merge
 from dvc.repo import Repo
 from dvc.repo.experiments.refs import EXPS_NAMESPACE, ExpRefInfo
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from flows.asked_study import AskedStudy
 from flows.graph import LOCK_FILE, StudyGraph, in_one_sentence
 from flows.revision import commit_of_working_tree, git
+from flows.turns import one_at_a_time
 from models.frozen import Frozen, StudyError
 from tasks.layout import ARCHIVES, LOCAL, MLFLOW, PARAMS, RUN_DIRECTORIES
 
@@ -57,7 +58,7 @@ def held(asked: AskedStudy, on_wait: Callable[[], None]) -> Iterator[Workspace]:
     """
     WORKSPACES.mkdir(parents=True, exist_ok=True)
     path = workspace_path(asked)
-    with _one_at_a_time(FileLock(f"{path}.lock"), on_wait):
+    with one_at_a_time(FileLock(f"{path}.lock"), on_wait):
         try:
             workspace = Workspace(name=asked.name, path=path, folder=path.resolve() / git("rev-parse", "--show-prefix"))
             baseline = git("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
@@ -135,16 +136,3 @@ def _refuse_inputs_left_behind() -> None:
                     f"Stage {address} reads {dependency}, which neither git nor DVC knows, so a study beside this one does not get it: "
                     f"`git add` or `dvc add` it, or name it by its absolute path."
                 )
-
-
-@contextmanager
-def _one_at_a_time(lock: FileLock, on_wait: Callable[[], None]) -> Iterator[None]:
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        on_wait()
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()

@@ -34,7 +34,7 @@ class Recipe(Frozen):
     """An ordered list of curation steps over the pool, or over what another recipe leaves of it."""
 
     base: Name = Field(default=layout.POOL, alias="from", description="`pool`, or the recipe whose corpus this one continues")
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Step, ...] = Field(default=(), description="curation steps, in their order")
     may_empty: tuple[Name, ...] = Field(default=(), description="domains of which the steps may leave nothing though a mixture uses them")
 
 
@@ -49,7 +49,7 @@ class TokenizerConfig(Frozen):
 class Mixture(Frozen):
     """How a training stream is drawn from a corpus."""
 
-    recipe: Name
+    recipe: Name = Field(description="whose corpus is read")
     weights: dict[Name, float] | Literal["natural", "uniform"] = Field(description="by domain, of tokens; `natural` is the corpus' own shares")
     max_epochs: PositiveFloat | None = Field(default=None, description="cap on how often any domain may be repeated in a run")
 
@@ -67,9 +67,9 @@ class Swarm(Frozen):
     """Many mixtures of one recipe, sampled around its natural shares and trained together at one small size: what a mixture law is fitted to, and a
     mixture proposed from (RegMix, arXiv 2407.01492)."""
 
-    recipe: Name
+    recipe: Name = Field(description="whose corpus is read")
     size: str = Field(description="name of a preset")
-    tokens_per_parameter: PositiveFloat
+    tokens_per_parameter: PositiveFloat = Field(description="of each run")
     mixtures: Annotated[int, Field(ge=5)] = Field(default=64, description="how many; the first is the natural one")
     seed: int = Field(default=1, description="of the samples, the initialisation and the order of documents: the same for all runs")
     max_epochs: PositiveFloat | None = Field(default=None, description="cap on how often a run may repeat any domain")
@@ -95,7 +95,7 @@ class Target(Frozen):
     tokens: PositiveFloat = Field(description="that it will be trained on")
     domain_weights: dict[Name, float] | Literal["uniform"] = Field(default="uniform", description="of the loss, the mean of bits per byte")
     confidence: float = Field(default=0.9, gt=0.5, lt=1, description="of intervals, and the probability from which a winner is named")
-    bootstraps: PositiveInt = 200
+    bootstraps: PositiveInt = Field(default=200, description="resamples of the runs behind every interval")
 
 
 class Study(Frozen):

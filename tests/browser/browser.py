@@ -27,6 +27,7 @@ class Browser:
         for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1400,1400"):
             options.add_argument(argument)
         self.driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+        self.driver.set_page_load_timeout(PATIENCE_SECONDS)
         self._pictures = pictures
         pictures.mkdir(parents=True, exist_ok=True)
 
@@ -51,6 +52,11 @@ class Browser:
             return None
 
         self.wait(pressed, f"no {css} that says '{text}' can be pressed at {self.driver.current_url}")
+
+    def tick(self, row: str) -> None:
+        """Ticks the box of a row of MLflow's table."""
+        box = f"//*[@role='row'][contains(., '{row}')]//input[contains(@class, 'ag-checkbox-input')]"
+        self.wait(lambda: [element.click() for element in self.driver.find_elements(By.XPATH, box)] or None, f"no row '{row}' can be ticked")
 
     def follow(self, css: str, text: str) -> None:
         self.open(self.wait(lambda: (link := self._first(css, text)) and link.get_attribute("href"), f"no {css} says '{text}'"))

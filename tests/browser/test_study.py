@@ -1,46 +1,36 @@
-"""A study in a real browser: from Prefect's form to the report and to a comparison in MLflow. Pictures go to $ASSAY_SCREENSHOTS, to be looked at."""
+"""A study in a real browser: from Prefect's form to the report and to a comparison in MLflow. Pictures go to build/screenshots, to be looked at."""
 
-import json
-import os
-import socket
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import urlencode
 
 import pytest
-from mlflow import MlflowClient
 
 pytest.importorskip("selenium", reason="selenium, which drives the browser, is not installed")
 
 from tests.browser.browser import CHROMIUM, DRIVER, Browser
-from tests.end_to_end.test_study import STUDY, Checkout
+from tests.conftest import PROJECT
+from tests.end_to_end.test_study import Checkout
+from tests.faults.struck_study import SMALLEST, free_ports
 from tests.flows.program import processes_of
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no browser: install chromium and its chromedriver (Debian: chromium, chromium-driver)"),
 ]
-STUDY_SECONDS = 900.0
-SMALLEST = STUDY | {
-    "ladder": {"sizes": ["10k", "30k"], "tokens_per_parameter": [0.5, 1], "seeds": [1]},
-    "evaluation": {"items_per_benchmark": 5, "item_files": {}},
-    "hardware": {"ranks": 1},
-}
+STUDY_SECONDS = 480.0
+ENDED = ", ".join(f".state-list-item--{state}" for state in ("completed", "failed", "crashed", "cancelled"))
+STUDY = SMALLEST | {"hardware": {"ranks": 1}}
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory) -> Checkout:
-    return Checkout(tmp_path_factory.mktemp("study"), SMALLEST)
+    return Checkout(tmp_path_factory.mktemp("study"), STUDY)
 
 
 @pytest.fixture(scope="module")
 def pages(checkout: Checkout) -> Iterator[dict[str, str]]:
     """Addresses of Prefect, MLflow and the report, which are up."""
-    sockets = {name: socket.create_server(("127.0.0.1", 0)) for name in ("PREFECT", "MLFLOW", "REPORT")}
-    ports = {name: server.getsockname()[1] for name, server in sockets.items()}
-    for server in sockets.values():
-        server.close()
+    ports = dict(zip(("PREFECT", "MLFLOW", "REPORT"), free_ports(3), strict=True))
     environment = ["env", *(f"ASSAY_{name}_PORT={port}" for name, port in ports.items())]
     try:
         checkout(*environment, sys.executable, "-m", "flows.cli", "up")
@@ -51,8 +41,8 @@ def pages(checkout: Checkout) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def browser(tmp_path) -> Iterator[Browser]:
-    browser = Browser(Path(os.environ.get("ASSAY_SCREENSHOTS") or tmp_path))
+def browser() -> Iterator[Browser]:
+    browser = Browser(PROJECT / "build/screenshots")
     yield browser
     browser.driver.quit()
 
@@ -61,7 +51,7 @@ def test_a_study_from_the_form_to_the_comparison_of_runs(browser: Browser, check
     open_form(browser, pages)
     browser.find(".schema-form-property__description", "what the verdict ranks")
     browser.picture("1-form")
-    watch(browser, submit(browser), "stages ran, 0 were up to date.", "2-done")
+    watch(browser, pages, submit(browser), "stages ran, 0 were up to date.", "2-done")
     assert "up to date" in checkout("dvc", "status"), "a form that nobody changed is the study of the folder"
 
     open_verdict(browser, "3-verdict")
@@ -69,14 +59,12 @@ def test_a_study_from_the_form_to_the_comparison_of_runs(browser: Browser, check
     assert report == f"{pages['REPORT']}/"
     runs = browser.link("Runs in MLflow")
     browser.open(report)
-    browser.find("body", SMALLEST["question"])
+    browser.find("body", str(STUDY["question"]))
     browser.picture("4-report")
 
     assert runs.startswith(pages["MLFLOW"])
     browser.open(runs)
-    browser.find("a", "small study")
-    browser.picture("5-runs")
-    compare_two_runs(browser, pages)
+    compare_two_runs(browser)
     browser.picture("6-comparison")
 
 
@@ -91,7 +79,7 @@ def test_a_bad_value_is_refused_and_another_study_becomes_an_experiment(browser:
 
     browser.fill("Confidence", "0.8")
     browser.fill("Question", "Does it hold in a browser?")
-    watch(browser, submit(browser), "2 stages ran, 14 were up to date. Kept as the experiment small-", "8-experiment")
+    watch(browser, pages, submit(browser), "2 stages ran, 12 were up to date. Kept as the experiment small-", "8-experiment")
     open_verdict(browser, "9-verdict-of-the-experiment")
     report = browser.link("Report")
     assert report.startswith(pages["MLFLOW"])
@@ -123,29 +111,35 @@ def submit(browser: Browser) -> str:
     return name or ""
 
 
-def watch(browser: Browser, run: str, message: str, name: str) -> None:
-    """Opens a run, and waits until it says so."""
+def watch(browser: Browser, pages: dict[str, str], run: str, message: str, name: str) -> None:
+    """Looks at a run, waits in the list of runs until it is done (which is easier to draw), and looks again: it says so."""
     browser.follow("a[href*='/runs/flow-run/']", run)  # the list is drawn anew all the time, and forgets that it was pressed
-    browser.press("Details", "button, [role=tab], a")
-    browser.find("body", message, STUDY_SECONDS)
+    browser.find("body", "Finished in state")  # one of its stages, in the log
+    browser.picture(f"{name}-running")
+    browser.open(f"{pages['PREFECT']}/runs")
+    browser.find(ENDED, run, STUDY_SECONDS)
+    browser.follow("a[href*='/runs/flow-run/']", run)
+    browser.press("Details", ".p-tab")
+    browser.find("body", message)
     browser.picture(name)
 
 
 def open_verdict(browser: Browser, name: str) -> None:
-    browser.press("Artifacts", "button, [role=tab]")
+    browser.press("Artifacts", ".p-tab")
     browser.follow("a[href*='/artifacts/']", "verdict")
     browser.find("article h2", "Verdict")
     browser.picture(name)
 
 
-def compare_two_runs(browser: Browser, pages: dict[str, str]) -> None:
-    """By the address that MLflow's Compare button leads to."""
-    store = MlflowClient(pages["MLFLOW"])
-    experiment = store.get_experiment_by_name("small")
-    assert experiment
-    runs = [run.info.run_id for run in store.search_runs([experiment.experiment_id], "tags.`assay.kind` = 'run'", max_results=2)]
-    address = urlencode({"runs": json.dumps(runs), "experiments": json.dumps([experiment.experiment_id])})
-    browser.open(f"{pages['MLFLOW']}/#/compare-runs?{address}")
+def compare_two_runs(browser: Browser) -> None:
+    browser.press("", "button[aria-label=Close]")  # MLflow's assistant, which comes unasked
+    browser.press("", "[col-id='attributes.`Run Name`'] button")  # the execution's runs, which are folded away
+    for mixture in ("natural", "uniform"):
+        browser.tick(f"{mixture} 10k-3x-seed1")
+    browser.picture("5-runs")
+    browser.press("Compare")
     browser.find("body", "Comparing 2 Runs from 1 Experiment")
-    for said in ("budget_tokens", "bits_per_byte/code", "mixture"):
-        browser.find("body", said)
+    for said in ("budget_tokens", "bits_per_byte/code"):
+        browser.find("td, th, div", said)
+    for axis in ("weight/code", "weight/prose", "train_loss"):  # of the parallel coordinates
+        browser.find("svg text", axis)
