@@ -52,7 +52,8 @@ def prefect_worker() -> Service:
 
 
 def up() -> dict[str, RunningService]:
-    """Starts what does not run yet, and returns all services by name. What this call started is ended again when one of them fails.
+    """Starts what does not run yet, brings Prefect's form up to date, and returns all services by name. What this call started is ended again when
+    one of them fails.
 
     Raises:
         StudyError: a port is in use, or a service does not come up.
@@ -74,8 +75,11 @@ def up() -> dict[str, RunningService]:
             for service in missing:
                 services.wait_until_ready(service)
             running |= {service.name: service for service in started}
+            _point_to(running)
+            from flows.deployments import register_study  # it imports Prefect, which must know its server by then
+
+            register_study(POOL)  # also when all runs: params.yaml, the form, may have changed
             if "worker" not in running:
-                _point_to(running)
                 started.append(_start_worker())
                 running["worker"] = started[-1]
             return running
@@ -163,10 +167,9 @@ def _refuse_silent_server(url: str) -> None:
 
 
 def _start_worker() -> RunningService:
-    from flows.abandoned import close_left_by_worker  # they import Prefect, which must know its server by then
-    from flows.deployments import register_study, wait_for_worker
+    from flows.abandoned import close_left_by_worker
+    from flows.deployments import wait_for_worker
 
-    register_study(POOL)
     close_left_by_worker(POOL)
     worker = prefect_worker()
     running = services.start(worker)

@@ -6,9 +6,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.flows.program import assay, processes_of
 from tests.flows.small_study import PARAMS, SmallStudy
@@ -33,13 +35,16 @@ def ports(study: SmallStudy) -> Iterator[dict[str, str]]:
 def test_up_a_study_from_the_ui_cancel_and_down(study: SmallStudy, ports: dict[str, str]):
     done = assay("up", **ports)
     assert done.returncode == 0, done.stderr
+    Path("params.yaml").write_text(yaml.safe_dump(PARAMS | {"seed": 0}))
     again = assay("up", **ports)
     assert again.stdout == done.stdout
+    server = Prefect(ports["ASSAY_PREFECT_PORT"])
+    (deployment,) = server.post("deployments/filter", {})
+    assert deployment["parameter_openapi_schema"]["properties"]["params"]["default"] == PARAMS | {"seed": 0}, "the form is up to date"
 
     write = "mkdir -p results/fit report; echo page > report/index.html; cp verdict.json results/fit"
     (study.folder / "verdict.json").write_text(json.dumps(verdict("raw wins.")))
     study.write_stages({"left": 0.0, "right": 0.0}, last={"cmd": f"python work.py last 0 data/last data/all; {write}"})
-    server = Prefect(ports["ASSAY_PREFECT_PORT"])
     with pytest.raises(urllib.error.HTTPError, match="409"):
         server.start_study(params=PARAMS | {"target": PARAMS["target"] | {"confidence": 2}})
     run = server.start_study(params=PARAMS | {"mixtures": {"m": {"recipe": "raw", "weights": {"d": 0.9}}}})
