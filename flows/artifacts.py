@@ -1,8 +1,8 @@
 """What the flow run's page shows beside its task runs: a table of all stages, the share that is done, and in the end the verdict."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import cast
+from typing import NamedTuple, cast
 from uuid import UUID
 
 import httpx
@@ -15,6 +15,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from flows.environment import mlflow_url, report_url
 from flows.execution import Progress
 from flows.plan import planned_and_done
+from flows.workspaces import is_apart
 from models.verdict import Verdict
 from tasks.layout import FIT, REPORT
 from tasks.plan import plan_study
@@ -51,20 +52,46 @@ def row(address: str, its: Progress) -> dict[str, object]:
     return {"stage": address, "state": its.state.value, "seconds": its.seconds, "why": its.sentence or ""}
 
 
-def publish_verdict() -> None:
+class RecordedExecution(NamedTuple):
+    """A study's execution in the record of runs: ids of MLflow's."""
+
+    experiment: str
+    run: str
+
+
+def publish_verdict(recorded: RecordedExecution | None) -> None:
     """The verdict in words, with links to the report and to the record of runs, and what the training took beside its plan; nothing as long as there
-    is no verdict."""
+    is no verdict. `recorded`: this execution, when it had anything to record."""
     path = FIT / "verdict.json"
     if not path.exists():
         return
     verdict = Verdict.model_validate_json(path.read_text(encoding="utf-8"))
     _publish_plan()
-    report = f"- [Report]({report_url()}): plots, tables, samples\n" if (REPORT / "index.html").exists() else ""
+    links = [f"- [{name}]({url}): {what}\n" for name, url, what in _links(recorded)]
     create_markdown_artifact(
-        f"## Verdict\n\n{verdict.sentence}\n\n{report}- [Runs in MLflow]({mlflow_url()}): params, curves, evaluations\n",
+        f"## Verdict\n\n{verdict.sentence}\n\n{''.join(links)}",
         key="verdict",
         description="Which data wins, how sure that is, and where to read on",
     )
+
+
+def _links(recorded: RecordedExecution | None) -> Iterator[tuple[str, str, str]]:
+    """Name, address and content of pages on what was found."""
+    its_run = f"experiments/{recorded.experiment}/runs/{recorded.run}" if recorded else None
+    if (REPORT / "index.html").exists():
+        if not is_apart():
+            yield "Report", report_url(), "plots, tables, samples"
+        elif its_run:  # a workspace goes with its report when the study is done; the record keeps it
+            yield "Report", _mlflow_page(f"{its_run}/artifacts/{REPORT}/index.html"), "plots, tables, samples"
+    if recorded and its_run:
+        yield "This execution in MLflow", _mlflow_page(its_run), "verdict, parameters, versions of the data"
+        yield "Runs in MLflow", _mlflow_page(f"experiments/{recorded.experiment}/runs"), "params, curves, evaluations, to be compared"
+    else:
+        yield "Runs in MLflow", mlflow_url(), "params, curves, evaluations"
+
+
+def _mlflow_page(path: str) -> str:
+    return f"{mlflow_url()}/#/{path}?workflowType=machine_learning"  # else MLflow shows what it has for agents
 
 
 def _publish_plan() -> None:

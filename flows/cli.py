@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from flows import cli_fit, cli_mix, cli_rank, cli_record, environment
 from models.frozen import StudyError
 from tasks import layout
 from tasks.stage import errors_in_words
-from tasks.study import Study, load_study
+from tasks.study import load_study
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(cli_mix.app, name="mix")
@@ -50,17 +51,15 @@ def run(
     retries: Annotated[int, typer.Option(min=0, help="further tries of a stage that was broken off by what may heal")] = 2,
     pool: Annotated[str, typer.Option(envvar="ASSAY_POOL", help="work pool of stages that don't name theirs in dvc.yaml; local: here")] = "local",
 ) -> None:
-    """Bring all stages up to date through Prefect, in parallel; another study than this folder's in a workspace of its own."""
-    study = load_study(params)
-    if params.resolve() != layout.PARAMS.resolve():
-        run_apart(params, study, cores, retries, pool)
-        return
+    """Bring all stages up to date through Prefect, in parallel. A parameter file that differs from params.yaml runs in a workspace of its own, beside
+    the study of this folder, and ends as a DVC experiment."""
+    asked = other_file(params)
     from flows.local_stack import is_up, one_run_at_a_time, prefect_for_one_run
 
-    if not is_up() and not anything_stale():
+    if not asked and not is_up() and not anything_stale():
         print(UP_TO_DATE)
         return
-    with one_run_at_a_time() as waited:
+    with nullcontext(False) if asked else one_run_at_a_time() as waited:
         if waited and not anything_stale():
             print(UP_TO_DATE)
             return
@@ -68,21 +67,25 @@ def run(
         with prefect_for_one_run():
             from flows.study import run_study
 
-            state = run_study(cores, retries, pool)
+            state = run_study(asked, cores, retries, pool)
     if not state.is_completed():
         raise StudyError(str(state.message))
+    if asked:
+        print(state.message)
 
 
-def run_apart(params: Path, study: Study, cores: int | None, retries: int, pool: str) -> None:
-    from flows import workspaces
-    from flows.local_stack import point_to_what_is_up
+def other_file(params: Path) -> str | None:
+    """The parameter file when it asks for another study than that of `params.yaml` here.
 
-    if not workspaces.differs_from_here(study):
-        raise StudyError(f"{params} asks for the same as {layout.PARAMS} here: `assay run`.")
-    point_to_what_is_up()
-    options = ["--retries", str(retries), "--pool", pool, *(["--cores", str(cores)] if cores else [])]
-    name = workspaces.run_apart(params, study, options)
-    print(f"Kept as the experiment {name}: `dvc exp show` and `dvc exp diff HEAD {name}` compare it, `dvc exp apply {name}` brings it here.")
+    Raises:
+        StudyError: it is not valid.
+    """
+    if params.resolve() == layout.PARAMS.resolve():
+        load_study(params)
+        return None
+    from flows.asked_study import asked_study
+
+    return str(params) if asked_study(None, str(params)) else None
 
 
 def anything_stale() -> bool:

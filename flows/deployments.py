@@ -13,9 +13,17 @@ from prefect.types.entrypoint import EntrypointType
 from prefect.workers.process import ProcessWorker
 
 from flows.study import study
+from flows.study_form import study_form
 from models.frozen import StudyError
 
 WORKER_SECONDS = 60.0
+ABOUT = """**Quick run** brings the study of this folder, as its `params.yaml` then is, up to date.
+
+**Custom run** shows `params.yaml` as a form, as it was at the last `assay up`. Change it, and the study that you ask for runs beside that of the
+folder, in a workspace of its own, and becomes a DVC experiment. Nothing in the folder is touched.
+
+**Cancel** ends all processes of a run. What was finished is kept, and the next run goes on from there.
+"""
 
 
 def register_study(pool: str) -> None:
@@ -25,12 +33,18 @@ def register_study(pool: str) -> None:
         client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template), overwrite=True)
     deployment = study.to_deployment(
         name="study",
-        description="Brings the study in this folder up to date. Start it with Run > Quick run; Cancel ends all of its processes.",
+        description=ABOUT,
         work_pool_name=pool,
         job_variables={"working_dir": str(Path.cwd())},
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
-    cast(RunnerDeployment, deployment).apply()
+    deployment = cast(RunnerDeployment, deployment)
+    form, definitions = study_form()
+    schema = deployment._parameter_openapi_schema
+    del schema.properties["params_file"]  # a person at the form has the parameters themselves before them
+    schema.properties["params"] = form
+    schema.definitions = {**schema.definitions, **definitions}
+    deployment.apply()
 
 
 def wait_for_worker(pool: str, check_alive: Callable[[], None]) -> None:

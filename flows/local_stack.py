@@ -4,17 +4,20 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from urllib.parse import urlsplit
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from flows import services
 from flows.commands import Commands, Output, with_our_python_first
 from flows.environment import HOST, port
 from flows.services import RunningService, Service
+from flows.turns import one_at_a_time
 from models.frozen import StudyError
 from tasks.layout import LOCAL, MLFLOW, REPORT
 
 POOL = "assay"
+UP_SECONDS = 600.0  # for somebody else who starts or ends services
 ORDER = ("prefect", "mlflow", "report", "worker")  # as they are started; they end the other way round
 
 
@@ -49,7 +52,8 @@ def prefect_worker() -> Service:
 
 
 def up() -> dict[str, RunningService]:
-    """Starts what does not run yet, and returns all services by name. What this call started is ended again when one of them fails.
+    """Starts what does not run yet, brings Prefect's form up to date, and returns all services by name. What this call started is ended again when
+    one of them fails.
 
     Raises:
         StudyError: a port is in use, or a service does not come up.
@@ -71,8 +75,11 @@ def up() -> dict[str, RunningService]:
             for service in missing:
                 services.wait_until_ready(service)
             running |= {service.name: service for service in started}
+            _point_to(running)
+            from flows.deployments import register_study  # it imports Prefect, which must know its server by then
+
+            register_study(POOL)  # also when all runs: params.yaml, the form, may have changed
             if "worker" not in running:
-                _point_to(running)
                 started.append(_start_worker())
                 running["worker"] = started[-1]
             return running
@@ -99,7 +106,7 @@ def is_up() -> bool:
 
 @contextmanager
 def one_run_at_a_time() -> Iterator[bool]:
-    """Of the runs in this folder that would start a server of their own, one goes on; the others wait for its end. Gives whether it waited.
+    """Of the runs of this folder's study that would start a server of their own, one goes on; the others wait for its end. Gives whether it waited.
 
     With a server that is up, they are flow runs there, and wait where one sees them.
     """
@@ -107,23 +114,15 @@ def one_run_at_a_time() -> Iterator[bool]:
         yield False
         return
     LOCAL.mkdir(exist_ok=True)
-    lock, waited = FileLock(LOCAL / "run.lock"), False
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print("Another `assay run` is at work in this folder: waiting for it to end.", file=sys.stderr)
-        lock.acquire()
-        waited = True
-    try:
+    sentence = "Another `assay run` is at work in this folder: waiting for it to end."
+    with one_at_a_time(FileLock(LOCAL / "run.lock"), lambda: print(sentence, file=sys.stderr)) as waited:
         yield waited
-    finally:
-        lock.release()
 
 
 @contextmanager
 def prefect_for_one_run() -> Iterator[None]:
-    """A Prefect server for the length of a run: the user's (PREFECT_API_URL), that of `assay up`, or one of its own on a free port that ends with
-    the run, however that ends. A folder's servers share one SQLite file, so there is never a second one beside another.
+    """A Prefect server for the length of a run: the user's (PREFECT_API_URL), that of `assay up`, or one on a free port that ends with the last run
+    that uses it, however that ends. A folder's servers share one SQLite file, so there is never a second one beside another.
 
     Raises:
         StudyError: when the user's server does not answer, or none can be started.
@@ -133,20 +132,14 @@ def prefect_for_one_run() -> Iterator[None]:
         yield
         return
     with ExitStack() as own:
-        with _one_at_a_time():
-            if (running := services.find("prefect")) is None:
-                own.enter_context(services.kept_up(prefect_server(services.free_port())))
+        with (alone := _one_at_a_time()):
+            if (running := services.find("prefect")) is None or running.passing:
+                its_port = urlsplit(running.url or "").port if running else None
+                own.enter_context(services.kept_up(prefect_server(its_port or services.free_port()), alone))
             elif not services.answers(f"{running.url}/api/health"):
                 raise StudyError(f"Prefect's server at {running.url} does not answer: start it again with `assay down` and `assay up`.")
         _point_to(_running())
         yield
-
-
-def point_to_what_is_up() -> None:
-    """Tells programs that this one starts where the servers of `assay up` here are, if they are up and nobody named others."""
-    running = _running()
-    if "PREFECT_API_URL" not in os.environ and "prefect" in running and not running["prefect"].passing:
-        _point_to(running)
 
 
 def work_for(pool: str) -> None:
@@ -174,10 +167,9 @@ def _refuse_silent_server(url: str) -> None:
 
 
 def _start_worker() -> RunningService:
-    from flows.abandoned import close_left_by_worker  # they import Prefect, which must know its server by then
-    from flows.deployments import register_study, wait_for_worker
+    from flows.abandoned import close_left_by_worker
+    from flows.deployments import wait_for_worker
 
-    register_study(POOL)
     close_left_by_worker(POOL)
     worker = prefect_worker()
     running = services.start(worker)
@@ -202,4 +194,4 @@ def _running() -> dict[str, RunningService]:
 
 def _one_at_a_time() -> FileLock:
     services.SERVICES.mkdir(parents=True, exist_ok=True)
-    return FileLock(services.SERVICES / "up.lock")
+    return FileLock(services.SERVICES / "up.lock", timeout=UP_SECONDS)

@@ -31,6 +31,7 @@ from flows.revision import Revision, check_out
 from flows.slots import Slots
 from flows.stage_states import as_state
 from flows.transfer import pull_inputs, push_outputs
+from flows.turns import one_at_a_time
 from models.frozen import StudyError
 from tasks.layout import LOCAL
 from tasks.stage import TemporaryError
@@ -54,16 +55,16 @@ def stage(address: str, revision: Revision, inputs: dict[str, Any], environment:
     home = Path(os.environ.get(HOME_VARIABLE) or LOCAL / "stages").resolve()
     folder = home / hashlib.sha256(revision.url.encode()).hexdigest()[:8] / address.replace("/", "_")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        try:
+    try:
+        with one_at_a_time(FileLock(f"{folder}.lock"), lambda: get_run_logger().info("Another run of this stage is at work here: waiting.")):
             check_out(revision, folder)
             os.chdir(folder / revision.folder)
             Path(".dvc/config.local").write_text(f"[cache]\n    dir = {home / 'cache'}\n")
             return as_state(run_here(address, inputs, environment))
-        except TemporaryError as error:
-            return as_state(Progress(state=StageState.BROKEN_OFF, sentence=str(error)))
-        except StudyError as error:
-            return as_state(Progress(state=StageState.REFUSED, sentence=str(error)))
+    except TemporaryError as error:
+        return as_state(Progress(state=StageState.BROKEN_OFF, sentence=str(error)))
+    except StudyError as error:
+        return as_state(Progress(state=StageState.REFUSED, sentence=str(error)))
 
 
 def run_here(address: str, inputs: dict[str, Any], environment: dict[str, str]) -> Progress:

@@ -19,6 +19,7 @@ from tasks.layout import LOCAL
 from tasks.stage import TemporaryError
 
 AUTHOR = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "assay"), ("EMAIL", "assay@localhost"))}
+GIT_SECONDS = 1800.0
 
 
 class Revision(Frozen):
@@ -39,7 +40,7 @@ def published() -> Iterator[Revision]:
         TemporaryError: the remote does not take it.
     """
     url = remote_url()
-    commit = commit_of_working_tree()
+    commit = commit_of_working_tree("The files of a stage that runs elsewhere")
     revision = Revision(url=url, ref=f"refs/assay/{uuid4()}", commit=commit, folder=git("rev-parse", "--show-prefix"))
     with over_the_network(f"The git remote {url} does not take the study's files"):
         git("push", "--quiet", url, f"{commit}:{revision.ref}")
@@ -61,17 +62,18 @@ def remote_url() -> str:
     return git("remote", "get-url", "origin" if "origin" in remotes else remotes[0])
 
 
-def commit_of_working_tree() -> str:
+def commit_of_working_tree(message: str) -> str:
+    """A commit on top of HEAD that no branch knows."""
     LOCAL.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=LOCAL) as folder:
         index = Path(folder, "index").resolve()
-        shutil.copy(git("rev-parse", "--git-path", "index"), index)
+        shutil.copy2(git("rev-parse", "--git-path", "index"), index)  # with its time: git reads again what changed in the same second
         private = {"GIT_INDEX_FILE": str(index), **AUTHOR}
         git("add", "--update", ":/", more=private)
         if Path("dvc.lock").exists():
             git("add", "dvc.lock", more=private)
         tree = git("write-tree", more=private)
-        return git("commit-tree", tree, "-p", "HEAD", "-m", "The files of a stage that runs elsewhere", more=private)
+        return git("commit-tree", tree, "-p", "HEAD", "-m", message, more=private)
 
 
 def check_out(revision: Revision, directory: Path) -> None:
@@ -91,7 +93,7 @@ def check_out(revision: Revision, directory: Path) -> None:
 
 def git(*arguments: str, at: Path = Path(), more: Mapping[str, str] | None = None) -> str:
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **(more or {})}
-    done = subprocess.run(["git", *arguments], cwd=at, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(["git", *arguments], cwd=at, env=environment, check=True, capture_output=True, text=True, timeout=GIT_SECONDS)
     return done.stdout.strip()
 
 
@@ -101,3 +103,5 @@ def over_the_network(sentence: str) -> Iterator[None]:
         yield
     except subprocess.CalledProcessError as error:
         raise TemporaryError(f"{sentence}: {' '.join(error.stderr.split())}.") from None
+    except subprocess.TimeoutExpired:
+        raise TemporaryError(f"{sentence} within {GIT_SECONDS:.0f} s.") from None

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock
+
 from flows.commands import LEASH, with_our_python_first
 from flows.environment import HOST
 from models.frozen import Frozen, StudyError
@@ -63,7 +65,7 @@ def find(name: str) -> RunningService | None:
 
 
 def start(service: Service, passing: bool = False) -> RunningService:
-    """Starts a service; `passing` ties its life to that of this process. It is not ready yet: `wait_until_ready`.
+    """Starts a service; a `passing` one lives for as long as somebody holds it (`kept_up`). It is not ready yet: `wait_until_ready`.
 
     Raises:
         StudyError: when its port is in use.
@@ -77,10 +79,10 @@ def start(service: Service, passing: bool = False) -> RunningService:
     try:
         if not _lock(descriptor):
             raise StudyError(f"{service.title} was started by somebody else at the same moment: run the command again.")
-        with log_path(service.name).open("wb") as log:
+        with log_path(service.name).open("wb") as log, Path(_lifeline(service.name) if passing else os.devnull).open("rb") as stdin:
             process = subprocess.Popen(
                 [*LEASH, *(["--lifeline"] if passing else []), *service.command],
-                stdin=subprocess.PIPE if passing else subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=with_our_python_first(dict(os.environ)),
@@ -96,13 +98,13 @@ def start(service: Service, passing: bool = False) -> RunningService:
             process.wait()
             raise
         if passing:
-            _LIFELINES[service.name] = process
+            _PASSING[service.name] = process
         return running
     finally:
         os.close(descriptor)
 
 
-_LIFELINES: dict[str, subprocess.Popen[bytes]] = {}  # keeps the pipes open that passing services hang on
+_PASSING: dict[str, subprocess.Popen[bytes]] = {}  # those that this process started
 
 
 def wait_until_ready(service: Service, deadline_seconds: float = START_SECONDS) -> None:
@@ -138,14 +140,15 @@ def stop(running: RunningService) -> None:
         if time.monotonic() > deadline:
             raise StudyError(f"The service '{running.name}' (process {running.pid}) does not end: see {log_path(running.name)}.")
         time.sleep(0.05)
-    if process := _LIFELINES.pop(running.name, None):
-        process.communicate()
+    if process := _PASSING.pop(running.name, None):
+        process.wait()
     _record_path(running.name).unlink(missing_ok=True)
 
 
 @contextmanager
-def kept_up(service: Service) -> Iterator[None]:
-    """A passing service that is ready, and is started again on the same port should it end before the block does.
+def kept_up(service: Service, alone: FileLock) -> Iterator[None]:
+    """A passing service that is ready, and is started again on the same port should it end before the block does. Several processes may keep up the
+    same one; it ends with the last of them, even when they are killed. `alone`, which the caller holds, is how they come and go one at a time.
 
     Raises:
         StudyError: when it can't be started.
@@ -155,12 +158,16 @@ def kept_up(service: Service) -> Iterator[None]:
     def start_again() -> None:
         while not done.wait(WATCH_SECONDS):
             if find(service.name) is None:
-                with suppress(StudyError):  # its port is still in use
+                with suppress(StudyError):  # its port is still in use, or another one was faster
                     start(service, passing=True)
 
-    watch = threading.Thread(target=start_again, daemon=True)
+    SERVICES.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        os.mkfifo(_lifeline(service.name))
+    watch, hold = threading.Thread(target=start_again, daemon=True), os.open(_lifeline(service.name), os.O_RDWR)
     try:
-        start(service, passing=True)
+        if find(service.name) is None:
+            start(service, passing=True)
         wait_until_ready(service)
         watch.start()
         yield
@@ -168,8 +175,21 @@ def kept_up(service: Service) -> Iterator[None]:
         done.set()
         if watch.ident:
             watch.join()
-        if running := find(service.name):
-            stop(running)
+        with alone:
+            os.close(hold)
+            if not _is_held(service.name) and (running := find(service.name)):
+                stop(running)
+
+
+def _is_held(name: str) -> bool:
+    """Whether somebody can write to the lifeline of a passing service: it is a pipe with a name, at whose end the leash ends what it holds."""
+    reader = os.open(_lifeline(name), os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return bool(os.read(reader, 1))
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(reader)
 
 
 def answers(url: str) -> bool:
@@ -209,6 +229,10 @@ def _lock(descriptor: int) -> bool:
 
 def log_path(name: str) -> Path:
     return SERVICES / f"{name}.log"
+
+
+def _lifeline(name: str) -> Path:
+    return SERVICES / f"{name}.lifeline"
 
 
 def _lock_path(name: str) -> Path:

@@ -8,10 +8,11 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from contextlib import chdir
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
@@ -26,13 +27,16 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import ctrl_c
 from flows.abandoned import at_work
-from flows.artifacts import StageTable, publish_verdict
+from flows.artifacts import RecordedExecution, StageTable, publish_verdict
+from flows.asked_study import AskedStudy, asked_study
 from flows.commands import Commands
 from flows.elsewhere import cancel_forgotten, run_elsewhere
 from flows.execution import Driver, Execution, Progress, StageState, run_stage
 from flows.graph import HERE, StudyGraph
 from flows.slots import Slots
 from flows.stage_states import as_state, is_broken_off
+from flows.turns import one_at_a_time
+from flows.workspaces import finish, held, workspace_path
 from models.frozen import StudyError
 from tasks.layout import LOCAL
 from tasks.study import load_study
@@ -45,33 +49,67 @@ RECORD_SECONDS = 10.0
 
 
 @flow(name="study", persist_result=False)
-def study(cores: int | None = None, retries: int = 2, pool: str = HERE) -> State:
+def study(
+    params: dict[str, Any] | None = None,
+    params_file: str | None = None,
+    cores: int | None = None,
+    retries: int = 2,
+    pool: str = HERE,
+) -> State:
     """Brings all stages of `dvc.yaml` up to date, in parallel.
 
     Args:
+        params: The study, if it is not that of params.yaml: it then runs beside it, in a workspace of its own, and ends as a DVC experiment.
+        params_file: The same, by its parameter file.
         cores: Cores to use, all of the machine's when absent. A stage takes one, or what its `meta.cores` in dvc.yaml says.
         retries: How often a stage is tried again that was broken off by what may heal: network, object store, a machine that was taken away.
         pool: Work pool in which stages run that don't say it in dvc.yaml (`meta: {pool: gpu}`); `local` is this machine.
     """
-    LOCAL.mkdir(exist_ok=True)
-    lock = FileLock(LOCAL / "study.lock")
     try:
-        wait_for_other_runs(lock)
-        with at_work(str(flow_run.id)):
-            return bring_up_to_date(cores or os.cpu_count() or 1, retries, pool)
+        asked = asked_study(params, params_file)
+        bring = partial(in_this_folder, cores or os.cpu_count() or 1, retries, pool)
+        return bring() if asked is None else in_its_workspace(asked, bring)
     except StudyError as error:
         return Failed(message=str(error))
     except KeyboardInterrupt:
         return Cancelled(message="Interrupted in the terminal; what was finished is kept.")
-    finally:
-        lock.release()
 
 
-def run_study(cores: int | None, retries: int, pool: str) -> State:
+def in_this_folder(cores: int, retries: int, pool: str) -> State:
+    """One execution at a time in a folder: a second one waits, and then finds done what the first did."""
+    LOCAL.mkdir(exist_ok=True)
+    with one_at_a_time(FileLock(LOCAL / "study.lock"), say_that_we_wait), at_work(str(flow_run.id)):
+        return bring_up_to_date(cores, retries, pool)
+
+
+def in_its_workspace(asked: AskedStudy, bring: Callable[[], State]) -> State:
+    try:
+        with held(asked, say_that_we_wait) as workspace:
+            get_run_logger().info("This study has other parameters than params.yaml and runs beside it, in %s.", workspace.path)
+            with chdir(workspace.folder):
+                state = bring()
+            if not state.is_completed():
+                raise StudyError(str(state.message))
+            name = finish(workspace)
+    except StudyError as error:
+        kept = f" Its workspace is kept: {path}; run the same study again, and it goes on there." if (path := workspace_path(asked)).exists() else ""
+        return Failed(message=f"{error}{kept}")
+    return Completed(message=f"{state.message} {compared(name)}")
+
+
+def say_that_we_wait() -> None:
+    get_run_logger().info("Another run of this study is at work: waiting for it to end.")
+
+
+def compared(name: str) -> str:
+    return f"Kept as the experiment {name}: `dvc exp show` and `dvc exp diff HEAD {name}` compare it, `dvc exp apply {name}` brings it here."
+
+
+def run_study(params_file: str | None, cores: int | None, retries: int, pool: str) -> State:
     """Runs the flow in this process, and returns when the server has on record what it did: after that the server may go."""
     ctrl_c.listen()
     try:
-        state = study(cores=cores, retries=retries, pool=pool, return_state=True)
+        state = study(params_file=params_file, cores=cores, retries=retries, pool=pool, return_state=True)
     except TerminationSignal as ended:
         sys.exit(128 + ended.signal)
     finally:  # else they would go on trying to reach a server that is gone, for a minute
@@ -86,15 +124,6 @@ def run_study(cores: int | None, retries: int, pool: str) -> State:
                 break
             time.sleep(0.1)
     return state
-
-
-def wait_for_other_runs(lock: FileLock) -> None:
-    """One execution at a time in a folder: a second one waits, and then finds done what the first did."""
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        get_run_logger().info("Another run of this study is at work in this folder: waiting for it to end.")
-        lock.acquire()
 
 
 def bring_up_to_date(cores: int, retries: int, pool: str) -> State:
@@ -114,7 +143,7 @@ def carry_out(graph: StudyGraph, driver: "PrefectDriver", commands: Commands, co
     if bad := [its.sentence for its in progress.values() if its.state.bad]:
         rest = f" ({len(bad) - 1} more failed: see the stages)" if len(bad) > 1 else ""
         return Failed(message=f"{bad[0]}{rest}")
-    publish_verdict()
+    publish_verdict(driver.recorded)
     ran = sum(its.state is StageState.DONE for its in progress.values())
     return Completed(message=f"{ran} stages ran, {len(progress) - ran} were up to date.")
 
@@ -156,6 +185,10 @@ class PrefectDriver(Driver):
         from tasks.tracking import Record  # MLflow takes seconds to import
 
         return Record(load_study(), str(flow_run.id))
+
+    @property
+    def recorded(self) -> RecordedExecution | None:
+        return RecordedExecution(self._record.experiment_id, self._record.parent_run_id) if "_record" in vars(self) else None
 
     def close_record(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
         if "_record" in vars(self):

@@ -12,23 +12,21 @@ import time
 from flows import environment, services
 from flows.commands import LEASH
 from models.frozen import StudyError
-from tasks.stage import exit_with
+from tasks.stage import errors_in_words
 
 PATIENCE_SECONDS = 120.0
 
 
 def main() -> None:
-    url = os.environ.get("PREFECT_API_URL")
-    try:
+    with errors_in_words():
+        url = os.environ.get("PREFECT_API_URL")
         if len(sys.argv) != 2 or not url:
             raise StudyError("A worker needs a pool and a server: PREFECT_API_URL=http://host:4200/api python infra/worker.py POOL.")
         wait_for_server(url)
-    except StudyError as error:
-        exit_with(str(error))
-    environment.prepare()
-    from flows.deployments import register_study  # it imports Prefect, which reads the environment
+        environment.prepare()
+        from flows.deployments import register_study  # it imports Prefect, which reads the environment
 
-    register_study(pool := sys.argv[1])
+        register_study(pool := sys.argv[1])
     # on a leash: Prefect's worker does not always end when it is told to
     os.execv(LEASH[0], [*LEASH, sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"])
 

@@ -12,9 +12,11 @@ class Hardware(Frozen):
 
     ranks: PositiveInt = Field(default=2, description="processes per host: one per GPU, or CPU ranks over gloo; a divisor of every batch's sequences")
     hostfile: str | None = Field(default=None, description="DeepSpeed host file, for several machines")
-    zero_stage: Literal[0, 1, 2, 3] = 0
+    zero_stage: Literal[0, 1, 2, 3] = Field(
+        default=0, description="what ranks share out (ZeRO, arXiv 1910.02054): 0 nothing, 1 the optimizer's state, 2 gradients too, 3 parameters too"
+    )
     micro_batch_sequences: PositiveInt = Field(default=16, description="sequences per rank and forward pass, at most")
-    checkpoint_every_seconds: PositiveFloat = 60
+    checkpoint_every_seconds: PositiveFloat = Field(default=60, description="what a killed run loses, at most")
     price_per_gpu_hour: PositiveFloat | None = Field(
         default=None, description="of one rank for an hour, in any currency: `assay plan` then says what it costs"
     )

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import Timeout
+
 from models.frozen import StudyError
 
 HEALED_BY_A_PERSON = 2
@@ -52,7 +54,7 @@ def exit_with(sentence: str, code: int = HEALED_BY_A_PERSON) -> None:
 
 def refusal_in_words(error: BaseException) -> str | None:
     """One sentence for a full disk, whoever noticed it and whatever was made of it on the way up; and, unless `error` has words of its own, for a
-    read-only file system and for missing rights. None for all else."""
+    lock that stays taken, a read-only file system and missing rights. None for all else."""
     chain = list(causes(error))
     for cause in chain:
         if getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(words in str(cause) for words in DISK_FULL):
@@ -60,6 +62,8 @@ def refusal_in_words(error: BaseException) -> str | None:
             return f"The disk is full ({where}): free some space and run the same command again; nothing finished was lost."
     if isinstance(error, StudyError):
         return None
+    if isinstance(error, Timeout):
+        return f"Another process holds {error.lock_file} for too long: see what it does, or end it."
     for cause in chain:
         where = getattr(cause, "filename", None)
         if isinstance(cause, OSError) and cause.errno == errno.EROFS:

@@ -34,7 +34,7 @@ class Recipe(Frozen):
     """An ordered list of curation steps over the pool, or over what another recipe leaves of it."""
 
     base: Name = Field(default=layout.POOL, alias="from", description="`pool`, or the recipe whose corpus this one continues")
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Step, ...] = Field(default=(), description="curation steps, in their order")
     may_empty: tuple[Name, ...] = Field(default=(), description="domains of which the steps may leave nothing though a mixture uses them")
 
 
@@ -49,7 +49,7 @@ class TokenizerConfig(Frozen):
 class Mixture(Frozen):
     """How a training stream is drawn from a corpus."""
 
-    recipe: Name
+    recipe: Name = Field(description="whose corpus is read")
     weights: dict[Name, float] | Literal["natural", "uniform"] = Field(description="by domain, of tokens; `natural` is the corpus' own shares")
     max_epochs: PositiveFloat | None = Field(default=None, description="cap on how often any domain may be repeated in a run")
 
@@ -67,9 +67,9 @@ class Swarm(Frozen):
     """Many mixtures of one recipe, sampled around its natural shares and trained together at one small size: what a mixture law is fitted to, and a
     mixture proposed from (RegMix, arXiv 2407.01492)."""
 
-    recipe: Name
+    recipe: Name = Field(description="whose corpus is read")
     size: str = Field(description="name of a preset")
-    tokens_per_parameter: PositiveFloat
+    tokens_per_parameter: PositiveFloat = Field(description="of each run")
     mixtures: Annotated[int, Field(ge=5)] = Field(default=64, description="how many; the first is the natural one")
     seed: int = Field(default=1, description="of the samples, the initialisation and the order of documents: the same for all runs")
     max_epochs: PositiveFloat | None = Field(default=None, description="cap on how often a run may repeat any domain")
@@ -91,26 +91,28 @@ class Swarm(Frozen):
 class Target(Frozen):
     """The scale that the verdict is about, and what wins there."""
 
-    num_params: PositiveFloat
-    tokens: PositiveFloat
+    num_params: PositiveFloat = Field(description="parameters of the model that will be trained, embeddings included")
+    tokens: PositiveFloat = Field(description="that it will be trained on")
     domain_weights: dict[Name, float] | Literal["uniform"] = Field(default="uniform", description="of the loss, the mean of bits per byte")
     confidence: float = Field(default=0.9, gt=0.5, lt=1, description="of intervals, and the probability from which a winner is named")
-    bootstraps: PositiveInt = 200
+    bootstraps: PositiveInt = Field(default=200, description="resamples of the runs behind every interval")
 
 
 class Study(Frozen):
     """One question: everything that a person chooses."""
 
-    name: Name
-    question: str
+    name: Name = Field(description="names the experiment in MLflow, in which all runs of this study are")
+    question: str = Field(description="in words; the report begins with it")
     seed: int = Field(default=0, description="of splits, samples and bootstraps; the runs have seeds of their own in the ladder")
-    sources: dict[Name, Source] = {}
-    local_sources: dict[Name, LocalSource] = {}
+    sources: dict[Name, Source] = Field(default={}, description="by name: where raw documents come from")
+    local_sources: dict[Name, LocalSource] = Field(default={}, description="by name: Parquet or JSONL files of your own")
     heldout: Heldout = Heldout()
-    recipes: Annotated[dict[Name, Recipe], Field(min_length=1)]
+    recipes: Annotated[dict[Name, Recipe], Field(min_length=1)] = Field(description="by name: `from` which corpus, and the curation `steps` over it")
     tokenizer: TokenizerConfig = TokenizerConfig()
-    mixtures: Annotated[dict[Name, Mixture], Field(min_length=1)]
-    swarms: dict[Name, Swarm] = {}
+    mixtures: Annotated[dict[Name, Mixture], Field(min_length=1)] = Field(
+        description="by name, what the verdict ranks: the `recipe` whose corpus is read, `weights` (natural, uniform, or by domain) and `max_epochs`"
+    )
+    swarms: dict[Name, Swarm] = Field(default={}, description="by name: many mixtures sampled around a recipe's natural shares, for a mixture law")
     ladder: Ladder
     training: TrainingConfig = TrainingConfig()
     hardware: Hardware = Hardware()
@@ -206,12 +208,21 @@ def load_study(path: Path | str = layout.PARAMS) -> Study:
         raise StudyError(f"There is no parameter file {path}: run this in a study's folder.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StudyError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    return parse_study(values, str(path))
+
+
+def parse_study(values: Any, where: str) -> Study:
+    """The study that parsed YAML or JSON says; `where` it was found.
+
+    Raises:
+        StudyError: as `load_study`.
+    """
     if not isinstance(values, dict):
-        raise StudyError(f"{path} must hold a mapping of keys, not {type(values).__name__}.")
+        raise StudyError(f"{where} must hold a mapping of keys, not {type(values).__name__}.")
     try:
         return Study.model_validate(values)
     except ValidationError as error:
-        raise StudyError(f"{path}: {in_one_sentence(error)}") from None
+        raise StudyError(f"{where}: {in_one_sentence(error)}") from None
 
 
 def in_one_sentence(error: ValidationError) -> str:

@@ -3,14 +3,17 @@
 import json
 import socket
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.flows.program import assay, processes_of
-from tests.flows.small_study import SmallStudy
+from tests.flows.small_study import PARAMS, SmallStudy
 from tests.flows.test_cli import verdict
 
 pytestmark = pytest.mark.slow
@@ -32,14 +35,23 @@ def ports(study: SmallStudy) -> Iterator[dict[str, str]]:
 def test_up_a_study_from_the_ui_cancel_and_down(study: SmallStudy, ports: dict[str, str]):
     done = assay("up", **ports)
     assert done.returncode == 0, done.stderr
+    Path("params.yaml").write_text(yaml.safe_dump(PARAMS | {"seed": 0}))
     again = assay("up", **ports)
     assert again.stdout == done.stdout
+    server = Prefect(ports["ASSAY_PREFECT_PORT"])
+    (deployment,) = server.post("deployments/filter", {})
+    assert deployment["parameter_openapi_schema"]["properties"]["params"]["default"] == PARAMS | {"seed": 0}, "the form is up to date"
 
     write = "mkdir -p results/fit report; echo page > report/index.html; cp verdict.json results/fit"
     (study.folder / "verdict.json").write_text(json.dumps(verdict("raw wins.")))
     study.write_stages({"left": 0.0, "right": 0.0}, last={"cmd": f"python work.py last 0 data/last data/all; {write}"})
-    server = Prefect(ports["ASSAY_PREFECT_PORT"])
-    run = server.start_study()
+    with pytest.raises(urllib.error.HTTPError, match="409"):
+        server.start_study(params=PARAMS | {"target": PARAMS["target"] | {"confidence": 2}})
+    run = server.start_study(params=PARAMS | {"mixtures": {"m": {"recipe": "raw", "weights": {"d": 0.9}}}})
+    assert server.wait(run, "FAILED")["message"] == "the form: mixtures.m: weights sum to 0.9, not to 1."
+    assert not study.ran()
+
+    run = server.start_study(params=PARAMS)
     assert server.wait(run, "COMPLETED")["message"] == "6 stages ran, 0 were up to date."
     assert "up to date" in study.dvc("status")
 
@@ -52,7 +64,7 @@ def test_up_a_study_from_the_ui_cancel_and_down(study: SmallStudy, ports: dict[s
 
     # the terminal's runs are in the same UI
     assert assay("run", **ports).returncode == 0
-    assert len(server.post("flow_runs/filter", {})) == 2
+    assert len(server.post("flow_runs/filter", {})) == 3
 
     study.ran()
     study.write_stages(
@@ -90,10 +102,10 @@ class Prefect:
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)
 
-    def start_study(self) -> str:
+    def start_study(self, **parameters: Any) -> str:
         (deployment,) = self.post("deployments/filter", {})
         assert deployment["name"] == "study"
-        return self.post(f"deployments/{deployment['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}})["id"]
+        return self.post(f"deployments/{deployment['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}, "parameters": parameters})["id"]
 
     def wait(self, run: str, state: str) -> dict[str, Any]:
         """The state of a flow run when it is final, which must be of type `state`."""

@@ -1,110 +1,170 @@
-"""Studies beside each other: `assay run other.yaml` in a repository of the small study."""
+"""Studies beside the checkout's: worktrees that share what is done, and DVC experiments in the end."""
 
-import json
 import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from flows.workspaces import WORKSPACES
 from tests.flows.program import COMMAND, assay, environment, processes_of
 from tests.flows.small_study import PARAMS, SmallStudy
+from tests.flows.test_study import wait_for
 
 pytestmark = pytest.mark.slow
 
 
-def git(*arguments: str) -> str:
-    person = ["-c", "user.name=a", "-c", "user.email=a"]
-    return subprocess.run(["git", *person, *arguments], check=True, capture_output=True, text=True).stdout
-
-
 @pytest.fixture
-def repository(study: SmallStudy) -> SmallStudy:
-    """Committed and run; `last` depends on the study's question."""
-    Path(".dvc/config").write_text("[core]\n    analytics = false\n")
-    Path(".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
-    Path(".gitignore").write_text("/data/\n/.assay/\nintervals.jsonl\n__pycache__/\n")
-    Path(".dvcignore").write_text("/.assay\n")
-    unless_forbidden = f"test ! -e {study.folder}/forbidden && python work.py"
-    study.write_stages(
-        {"left": 0.0, "right": 0.0},
-        each={"cmd": f"{unless_forbidden} each@${{key}} 0 data/each/${{key}} data/first"},
-        alone={"cmd": f"{unless_forbidden} alone 0 data/alone"},
-        last={"params": ["question"]},
-    )
+def checkout(study: SmallStudy) -> SmallStudy:
+    """The study in git, done; its stage `all` reads the seed."""
+    (study.folder / ".dvc/config").write_text("[core]\n    analytics = false\n")
+    (study.folder / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
+    (study.folder / ".gitignore").write_text("/data/\n/.assay/\n/intervals.jsonl\n")
+    study.write_stages({"left": 0.0, "right": 0.0}, all={"params": ["seed"]})
+    write("params.yaml", seed=0)
     git("init", "--quiet")
-    study.dvc("repro", "--quiet")
-    git("add", "--all")
-    git("commit", "--quiet", "--message", "a study")
+    study.dvc("repro")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "the study")
+    study.ran()
     return study
 
 
-def other(**changes: object) -> str:
-    Path("other.yaml").write_text(yaml.safe_dump(PARAMS | changes))
-    return "other.yaml"
+def write(path: str, **changes: Any) -> None:
+    Path(path).write_text("# what is asked\n" + yaml.safe_dump(PARAMS | changes, sort_keys=False))
 
 
-def test_another_study_becomes_an_experiment_and_touches_nothing_here(repository):
-    with Path("work.py").open("a") as file:
-        file.write("# not committed\n")
-    repository.dvc("repro", "--quiet")
-    before = {name: Path(name).read_bytes() for name in ("params.yaml", "dvc.lock", "work.py", "data/last")}
-    repository.ran()
-    done = assay("run", other(question="Does that run?"))
+def git(*arguments: str) -> str:
+    command = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def state_of_checkout() -> dict[str, str]:
+    files = {str(path): path.read_text() for path in Path().rglob("*") if path.is_file() and path.parts[0] not in (".git", ".assay", ".dvc")}
+    return files | {
+        "status": git("status", "--porcelain"),
+        "index": git("ls-files", "--stage"),
+        "HEAD": git("rev-parse", "HEAD", "--abbrev-ref", "HEAD"),
+    }
+
+
+def workspaces() -> list[str]:
+    folder = Path(".assay/workspaces")
+    return [path.name for path in folder.iterdir() if path.is_dir()] if folder.exists() else []
+
+
+def experiment_in(said: str) -> str:
+    return said.split("`dvc exp apply ")[1].split("`")[0]
+
+
+def test_another_study_becomes_an_experiment_and_costs_only_what_differs(checkout: SmallStudy):
+    write("other.yaml", seed=1)
+    before = state_of_checkout()
+    done = assay("run", "other.yaml")
     assert done.returncode == 0, done.stderr
-    [name] = [line.split()[4].rstrip(":") for line in done.stdout.splitlines() if line.startswith("Kept as the experiment")]
-    assert {path: Path(path).read_bytes() for path in before} == before
-    assert not list(WORKSPACES.glob("small-*[!.lock]")), "its workspace is gone"
-    assert len(git("worktree", "list").splitlines()) == 1
-    assert name in repository.dvc("exp", "list", "--all-commits")
-    difference = json.loads(repository.dvc("exp", "diff", "HEAD", name, "--json"))
-    assert difference["params"]["params.yaml"]["question"]["new"] == "Does that run?"
-    git("checkout", "--", "dvc.lock", "work.py")
-    repository.dvc("exp", "apply", name)
-    assert "# not committed" in Path("work.py").read_text(), "the code that it ran with"
-    assert yaml.safe_load(Path("params.yaml").read_text())["question"] == "Does that run?"
-    said = repository.dvc("repro")
-    assert "Running stage" not in said and "up to date" in said
+    assert "1 stages ran, 5 were up to date." in done.stdout
+    assert state_of_checkout() == before
+    assert not workspaces() and git("worktree", "list").count("\n") == 0
+
+    name = experiment_in(done.stdout)
+    assert name.startswith("small-") and name in checkout.dvc("exp", "show", "--csv")
+    assert "seed" in checkout.dvc("exp", "diff", "HEAD", name)
+
+    assert "0 stages ran, 6 were up to date." in assay("run", "other.yaml").stdout
+
+    checkout.dvc("exp", "apply", name)
+    assert Path("params.yaml").read_text() == Path("other.yaml").read_text()
+    assert "Running stage" not in checkout.dvc("repro") and not checkout.ran()
+    assert "All stages are up to date" in assay("run", "other.yaml").stdout  # which is the checkout's study now
 
 
-def test_only_what_differs_runs(repository):
-    Path("forbidden").touch()
-    done = assay("run", other(question="Does that run?"), "--cores", "2")
-    assert done.returncode == 0, done.stderr
-    forced = subprocess.run([sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "alone"], capture_output=True)
-    assert forced.returncode, "a stage that runs now fails"
-
-
-def test_a_study_that_failed_keeps_its_workspace_and_goes_on_in_it(repository):
-    (repository.folder / "in.txt").write_text("text")
-    when_allowed = {"params": ["question"], "cmd": "test -e ../../../may && python work.py last 0 data/last data/all"}
-    repository.write_stages({"left": 0.0, "right": 0.0}, last=when_allowed)
-    done = assay("run", other(question="Does that run?"))
+def test_what_nobody_committed_is_carried_and_a_failure_keeps_the_workspace(checkout: SmallStudy):
+    Path("work.py").write_text(Path("work.py").read_text().replace("{name} of", "{name} from"))
+    checkout.write_stages({"left": 0.0, "right": 0.0}, all={"params": ["seed"]}, last={"cmd": "echo 'assay: no room' >&2; exit 2"})
+    write("other.yaml", seed=1)
+    before = state_of_checkout()
+    done = assay("run", "other.yaml")
+    (kept,) = workspaces()
     assert done.returncode == 2
-    kept = [path for path in WORKSPACES.iterdir() if path.is_dir()]
-    assert len(kept) == 1 and f"its workspace is kept: {kept[0]}." in done.stderr
-    Path("may").touch()
-    assert assay("run", "other.yaml").returncode == 0
-    assert not kept[0].exists()
+    assert done.stderr.splitlines()[-1] == (
+        f"assay: no room Its workspace is kept: .assay/workspaces/{kept}; run the same study again, and it goes on there."
+    )
+    assert Path(".assay/workspaces", kept, "data/all").read_text().startswith("all from")
+    assert state_of_checkout() == before and kept not in checkout.dvc("exp", "show", "--csv")
+
+    checkout.write_stages({"left": 0.0, "right": 0.0}, all={"params": ["seed"]})
+    done = assay("run", "other.yaml")
+    assert "1 stages ran, 5 were up to date." in done.stdout and not workspaces()
+    checkout.dvc("exp", "apply", experiment_in(done.stdout))
+    assert "Running stage" not in checkout.dvc("repro")
+    assert Path("data/all").read_text().startswith("all from")
 
 
-def test_what_can_not_be_asked_is_one_sentence(repository):
-    Path("other.yaml").write_text(yaml.safe_dump(PARAMS | {"question": 3}))
+def test_a_killed_study_goes_on_in_its_workspace(checkout: SmallStudy):
+    checkout.write_stages(
+        {"left": 0.0, "right": 0.0}, all={"params": ["seed"]}, last={"cmd": "touch begun; sleep 300; python work.py last 0 data/last"}
+    )
+    write("other.yaml", seed=1)
+    run = subprocess.Popen([*COMMAND, "run", "other.yaml"], env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: list(Path(".assay/workspaces").glob("*/begun")))
+    run.kill()
+    run.wait()
+    wait_for(lambda: not processes_of(checkout.folder))
+    assert len(workspaces()) == 1
+
+    checkout.write_stages({"left": 0.0, "right": 0.0}, all={"params": ["seed"]})
+    assert "0 stages ran, 6 were up to date." in assay("run", "other.yaml").stdout and not workspaces()
+
+
+def test_studies_at_the_same_time(checkout: SmallStudy):
+    """Those with other parameters do not wait for each other, nor for that of the checkout; the same one twice is run once."""
+    checkout.write_stages({"left": 0.0, "right": 0.0}, alone={"params": ["seed"], "cmd": "python meet.py"})
+    Path("meet.py").write_text(MEET)
+    git("add", "meet.py")
+    for seed in (1, 2):
+        write(f"{seed}.yaml", seed=seed)
+    arguments = (["1.yaml"], ["2.yaml"], ["2.yaml"], [])
+    runs = [
+        subprocess.Popen([*COMMAND, "run", *more], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for more in arguments
+    ]
+    said = [run.communicate(timeout=200) for run in runs]
+    assert [run.returncode for run in runs] == [0] * 4, said
+    assert not workspaces() and not processes_of(checkout.folder)
+    assert len(checkout.dvc("exp", "list", "--name-only").split()) == 2
+    assert sorted("1 stages ran" in out for out, _ in said[:3]) == [False, True, True]
+
+
+# Waits until two studies run it at the same time, each in a folder of its own: as many as there are cores for on a small machine.
+MEET = """
+import subprocess, time
+from pathlib import Path
+meeting = Path(subprocess.check_output(['git', 'rev-parse', '--path-format=absolute', '--git-common-dir'], text=True).strip(), 'meeting')
+meeting.mkdir(exist_ok=True)
+(meeting / str(time.time_ns())).touch()
+deadline = time.monotonic() + 120
+while len(list(meeting.iterdir())) < 2:
+    assert time.monotonic() < deadline
+    time.sleep(0.1)
+Path('data').mkdir(exist_ok=True); Path('data/alone').write_text('met')
+"""
+
+
+def test_an_input_that_git_does_not_know_is_refused(checkout: SmallStudy):
+    Path("mine.txt").write_text("mine")
+    checkout.write_stages({"left": 0.0, "right": 0.0}, alone={"deps": ["work.py", "mine.txt"]})
+    write("other.yaml", seed=1)
+    done = assay("run", "other.yaml")
+    assert done.returncode == 2 and "Stage alone reads mine.txt, which neither git nor DVC knows" in done.stderr.splitlines()[-1]
+
+
+def test_without_git_it_is_said(study: SmallStudy):
+    write("other.yaml", seed=1)
+    done = assay("run", "other.yaml")
+    assert done.returncode == 2 and "there is no git commit here" in done.stderr.splitlines()[-1] and "is kept" not in done.stderr
+
+
+def test_what_can_not_be_asked_is_one_sentence_before_anything_begins(checkout: SmallStudy):
+    write("other.yaml", question=3)
     done = assay("run", "other.yaml")
     assert done.returncode == 2 and done.stderr.startswith("assay: other.yaml: 'question' is 3"), done.stderr
-    assert not WORKSPACES.exists(), "nothing was begun"
-    done = assay("run", other())
-    assert done.returncode == 2 and "asks for the same as params.yaml here" in done.stderr
-
-
-def test_two_studies_run_at_the_same_time(repository):
-    repository.write_stages({"left": 0.0, "right": 0.0}, last={"params": ["question"], "cmd": "sleep 3 && python work.py last 0 data/last data/all"})
-    for number in (1, 2):
-        Path(f"{number}.yaml").write_text(yaml.safe_dump(PARAMS | {"question": f"Study {number}?"}))
-    programs = [subprocess.Popen([*COMMAND, "run", f"{number}.yaml"], env=environment(), stderr=subprocess.PIPE, text=True) for number in (1, 2)]
-    for program in programs:
-        assert program.wait(240) == 0, program.stderr.read() if program.stderr else ""
-    assert len(repository.dvc("exp", "list", "--name-only").split()) == 2
-    assert not [command for command in processes_of(repository.folder) if sys.executable in command]
+    assert not Path(".assay").exists()
