@@ -117,7 +117,7 @@ class Execution:
     def _start_what_is_ready(self) -> bool:
         """Whether a stage that could run must wait for others than ours."""
         postponed = False
-        with self._graph.locked():
+        with self._graph.looked_at():
             if self._graph.refresh():
                 self._stale.clear()
             for address in self._graph.addresses:
