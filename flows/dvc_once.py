@@ -88,7 +88,7 @@ def one_look() -> Iterator[None]:
         Output.get_hash, dvc.rwlock.rwlock = get_hash, rwlock
 
 
-def _forget_the_dead(table: dict[str, Any]) -> None:
+def _forget_the_dead(table: Any) -> None:
     """Of DVC's readers and writers."""
     table["write"] = {path: mark for path, mark in table["write"].items() if psutil.pid_exists(mark["pid"])}
     read = {path: [mark for mark in marks if psutil.pid_exists(mark["pid"])] for path, marks in table["read"].items()}
