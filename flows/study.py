@@ -140,7 +140,7 @@ class PrefectDriver(Driver):
         def body() -> State:
             logger = get_run_logger()
             run = run_stage if self._graph.needs(address).here else run_elsewhere
-            last[0] = run(self._graph, address, self._commands, logger.info, environment)
+            last[0] = run(self._graph, address, self._commands, logger.info, environment | self._slots.environment(address))
             return as_state(last[0])
 
         self._submit(address, body, retries=self._retries).add_done_callback(lambda _: on_end(last[0]))

@@ -1,7 +1,7 @@
 """Put on PYTHONPATH by `tests/benchmarks/bench_share.py`: every Python process notes, in the file ASSAY_NOTES, when it was not at its work.
 
-One line per interval: process id, `start` | `import` | `record`, begin and end in seconds since boot. Imports are noted wherever they happen; `record`
-is what a stage tells MLflow. All is noted as it ends, for a worker of a pool goes without saying goodbye.
+One line per interval: process id, `start` | `import` | `record`, begin and end in seconds since boot. Imports are noted wherever they happen;
+`record` is what a stage tells MLflow. All is noted as it ends, for a worker of a pool goes without saying goodbye.
 """
 
 import builtins
