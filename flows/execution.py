@@ -77,6 +77,10 @@ class Driver(Protocol):
         """Shows where all stages are. Called after every change."""
         ...
 
+    def check(self) -> None:
+        """Raises what is to end the study. Called now and then, while stages run too."""
+        ...
+
 
 class Execution:
     """Brings every stage up to date, or to where it can't get further: a failed stage stops what depends on it and nothing else.
@@ -96,12 +100,13 @@ class Execution:
         try:
             shown = None
             while True:
+                self._driver.check()
                 postponed = self._start_what_is_ready()
                 if shown != self._progress:
                     shown = dict(self._progress)
                     self._driver.show(shown)
                 if self._claims:
-                    self._wait_for_an_end(WAKE_SECONDS if postponed else None)
+                    self._wait_for_an_end(WAKE_SECONDS if postponed else None, self._driver.check)
                 elif postponed:
                     time.sleep(WAKE_SECONDS)
                 else:
@@ -110,7 +115,7 @@ class Execution:
             self._commands.end_all()
             deadline = time.monotonic() + CANCEL_SECONDS
             while self._claims and (seconds := deadline - time.monotonic()) > 0:
-                self._wait_for_an_end(seconds)
+                self._wait_for_an_end(seconds, lambda: None)
             self._driver.show(self._progress)
             raise
 
@@ -160,18 +165,19 @@ class Execution:
         needs = self._graph.needs(address)
         return needs.cores_of(self._cores) if needs.here else 0
 
-    def _wait_for_an_end(self, seconds: float | None) -> None:
-        if ended := patient_get(self._ended, seconds):
+    def _wait_for_an_end(self, seconds: float | None, check: Callable[[], None]) -> None:
+        if ended := patient_get(self._ended, seconds, check):
             address, self._progress[address] = ended
             self._claims.pop(address).close()
             self._driver.release(address)
 
 
-def patient_get(ended: queue.SimpleQueue[tuple[str, Progress]], seconds: float | None) -> tuple[str, Progress] | None:
-    """Waits for so long, or as long as it takes, but wakes now and then: the handler of SIGINT that Polars installs when it is imported has a
-    lock's wait go on after Ctrl-C, for ever."""
+def patient_get(ended: queue.SimpleQueue[tuple[str, Progress]], seconds: float | None, check: Callable[[], None]) -> tuple[str, Progress] | None:
+    """Waits for so long, or as long as it takes, but wakes now and then, to check and because the handler of SIGINT that Polars installs when it is
+    imported has a lock's wait go on after Ctrl-C, for ever."""
     deadline = time.monotonic() + seconds if seconds is not None else float("inf")
     while (left := deadline - time.monotonic()) > 0:
+        check()
         with contextlib.suppress(queue.Empty):
             return ended.get(timeout=min(WAKE_SECONDS, left))
     return None

@@ -22,6 +22,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.abandoned import at_work
@@ -30,6 +31,7 @@ from flows.commands import Commands
 from flows.elsewhere import cancel_forgotten, run_elsewhere
 from flows.execution import Driver, Execution, Progress, StageState, run_stage
 from flows.graph import HERE, StudyGraph
+from flows.server_watch import ServerLost, ServerWatch, leave
 from flows.slots import Slots
 from flows.stage_states import as_state, is_broken_off
 from models.frozen import StudyError
@@ -97,14 +99,17 @@ def wait_for_other_runs(lock: FileLock) -> None:
 
 def bring_up_to_date(cores: int, retries: int, pool: str) -> State:
     cancel_forgotten()
-    with Slots() as slots:
+    with ServerWatch(str(PREFECT_API_URL.value())) as server, Slots() as slots:
         graph, commands = StudyGraph(pool), Commands()
-        return carry_out(graph, PrefectDriver(graph, commands, slots, retries), commands, cores)
+        return carry_out(graph, PrefectDriver(graph, commands, slots, server, retries), commands, cores)
 
 
 def carry_out(graph: StudyGraph, driver: "PrefectDriver", commands: Commands, cores: int) -> State:
     try:
         progress = Execution(graph, driver, commands, cores).run()
+    except ServerLost as lost:
+        driver.close_record("KILLED")
+        leave(lost)
     except BaseException:
         driver.close_record("KILLED")
         raise
@@ -120,8 +125,8 @@ def carry_out(graph: StudyGraph, driver: "PrefectDriver", commands: Commands, co
 class PrefectDriver(Driver):
     """Runs each stage as a task run that is named by its address, and shows all of them in one table."""
 
-    def __init__(self, graph: StudyGraph, commands: Commands, slots: Slots, retries: int):
-        self._graph, self._commands, self._slots, self._retries = graph, commands, slots, retries
+    def __init__(self, graph: StudyGraph, commands: Commands, slots: Slots, server: ServerWatch, retries: int):
+        self._graph, self._commands, self._slots, self._server, self._retries = graph, commands, slots, server, retries
         self._futures: dict[str, PrefectFuture] = {}
         self._table = StageTable()
 
@@ -161,6 +166,9 @@ class PrefectDriver(Driver):
 
     def show(self, progress: Mapping[str, Progress]) -> None:
         self._table.show(progress)
+
+    def check(self) -> None:
+        self._server.check()
 
     def _submit(self, address: str, body: Callable[[], State], retries: int = 0) -> PrefectFuture:
         as_task = task(
