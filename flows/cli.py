@@ -93,7 +93,7 @@ def anything_stale() -> bool:
 
     graph = StudyGraph()
     try:
-        with graph.locked():
+        with graph.looked_at():
             return any(graph.is_stale(address) for address in graph.addresses)
     except Busy:  # a `dvc repro` is at work
         return True

@@ -1,4 +1,4 @@
-"""A Ctrl-C that is not lost: Python drops a KeyboardInterrupt that falls into a destructor, so a press is remembered until it was heard."""
+"""A Ctrl-C that is not lost: Python drops a KeyboardInterrupt that falls into a destructor, so a press is remembered."""
 
 import signal
 import threading
@@ -21,8 +21,3 @@ def check() -> None:
     """Raises a KeyboardInterrupt that was dropped."""
     if _pressed.is_set():
         raise KeyboardInterrupt
-
-
-def heard() -> None:
-    """It was not dropped: what ends now is not to be disturbed."""
-    _pressed.clear()

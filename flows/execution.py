@@ -13,7 +13,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from flows import ctrl_c
 from flows.commands import Cancelled, Commands, Output, with_our_python_first
 from flows.graph import Busy, StudyGraph
 from models.frozen import Frozen, StudyError
@@ -78,6 +77,10 @@ class Driver(Protocol):
         """Shows where all stages are. Called after every change."""
         ...
 
+    def check(self) -> None:
+        """Raises what is to end the study. Called now and then, while stages run too."""
+        ...
+
 
 class Execution:
     """Brings every stage up to date, or to where it can't get further: a failed stage stops what depends on it and nothing else.
@@ -97,30 +100,29 @@ class Execution:
         try:
             shown = None
             while True:
-                ctrl_c.check()
+                self._driver.check()
                 postponed = self._start_what_is_ready()
                 if shown != self._progress:
                     shown = dict(self._progress)
                     self._driver.show(shown)
                 if self._claims:
-                    self._wait_for_an_end(WAKE_SECONDS if postponed else None)
+                    self._wait_for_an_end(WAKE_SECONDS if postponed else None, self._driver.check)
                 elif postponed:
                     time.sleep(WAKE_SECONDS)
                 else:
                     return self._progress
         except BaseException:
-            ctrl_c.heard()
             self._commands.end_all()
             deadline = time.monotonic() + CANCEL_SECONDS
             while self._claims and (seconds := deadline - time.monotonic()) > 0:
-                self._wait_for_an_end(seconds)
+                self._wait_for_an_end(seconds, lambda: None)
             self._driver.show(self._progress)
             raise
 
     def _start_what_is_ready(self) -> bool:
         """Whether a stage that could run must wait for others than ours."""
         postponed = False
-        with self._graph.locked():
+        with self._graph.looked_at():
             if self._graph.refresh():
                 self._stale.clear()
             for address in self._graph.addresses:
@@ -163,19 +165,19 @@ class Execution:
         needs = self._graph.needs(address)
         return needs.cores_of(self._cores) if needs.here else 0
 
-    def _wait_for_an_end(self, seconds: float | None) -> None:
-        if ended := patient_get(self._ended, seconds):
+    def _wait_for_an_end(self, seconds: float | None, check: Callable[[], None]) -> None:
+        if ended := patient_get(self._ended, seconds, check):
             address, self._progress[address] = ended
             self._claims.pop(address).close()
             self._driver.release(address)
 
 
-def patient_get(ended: queue.SimpleQueue[tuple[str, Progress]], seconds: float | None) -> tuple[str, Progress] | None:
-    """Waits for so long, or as long as it takes, but wakes now and then: the handler of SIGINT that Polars installs when it is imported has a
-    lock's wait go on after Ctrl-C, for ever."""
+def patient_get(ended: queue.SimpleQueue[tuple[str, Progress]], seconds: float | None, check: Callable[[], None]) -> tuple[str, Progress] | None:
+    """Waits for so long, or as long as it takes, but wakes now and then, to check and because the handler of SIGINT that Polars installs when it is
+    imported has a lock's wait go on after Ctrl-C, for ever."""
     deadline = time.monotonic() + seconds if seconds is not None else float("inf")
     while (left := deadline - time.monotonic()) > 0:
-        ctrl_c.check()
+        check()
         with contextlib.suppress(queue.Empty):
             return ended.get(timeout=min(WAKE_SECONDS, left))
     return None

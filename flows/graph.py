@@ -28,7 +28,7 @@ from dvc.stage.serialize import to_single_stage_lockfile
 from dvc_objects.fs.local import localfs
 from pydantic import NonNegativeInt, PositiveInt, ValidationError
 
-from flows.parsed_params import parse_once
+from flows.dvc_once import one_graph, one_look, parse_once
 from models.frozen import Frozen, StudyError, nearest
 from tasks.stage import refusal_in_words
 
@@ -74,9 +74,9 @@ class StudyGraph:
         self._one_at_a_time = threading.RLock()
         with in_one_sentence():
             self._repo = Repo(_wait_for_lock=True)
-            with self.locked():
+            with self.locked(), one_graph():
                 graph = get_active_graph(self._repo.index.graph)
-                order: list[Stage] = plan_repro(graph, list(self._repo.stage.collect("dvc.yaml")))
+                order: list[Stage] = plan_repro(graph, [stage for stage in self._repo.index.stages if stage.path_in_repo == "dvc.yaml"])
                 self._seen = self._signature()
         self._stages = {stage.addressing: stage for stage in order}
         self.upstream = {stage.addressing: tuple(before.addressing for before in graph.successors(stage)) for stage in order}
@@ -231,6 +231,12 @@ class StudyGraph:
     def locked(self) -> Iterator[None]:
         """DVC's repository lock, for several calls in a row."""
         with self._one_at_a_time, lock_repo(self._repo), self._repo.scm_context(quiet=True):
+            yield
+
+    @contextmanager
+    def looked_at(self) -> Iterator[None]:
+        """The lock, for questions about many stages in a row: the files are as they are when they are looked at first."""
+        with self.locked(), one_look():
             yield
 
     @staticmethod

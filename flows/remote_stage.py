@@ -81,7 +81,7 @@ def run_here(address: str, inputs: dict[str, Any], environment: dict[str, str]) 
                 f"`git add` it or `dvc add` it there, then run this again."
             )
         own = {name: value for name, value in os.environ.items() if name == "MLFLOW_TRACKING_URI"}
-        progress = run_stage(graph, address, Commands(), logger.info, environment | own)
+        progress = run_stage(graph, address, Commands(), logger.info, environment | own | slots.environment(address))
         if progress.state is StageState.DONE:
             push_outputs(graph, address)
             entry = yaml.safe_dump(graph.lock_entry(address), sort_keys=False)

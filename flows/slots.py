@@ -2,6 +2,9 @@
 
 They are made from what the machine has; a limit that exists is somebody's decision, and stays. Slots are leased for a minute and renewed: those of
 a machine that was lost are free again after it, and those of a run that was killed when the next one starts in its folder.
+
+A stage that holds GPUs holds certain ones, each by a limit `gpu-0@MACHINE` of its own, and sees no others. Only where somebody lets more stages have
+a GPU than there are GPUs, all stages see all.
 """
 
 import logging
@@ -10,6 +13,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Self
 from uuid import UUID
@@ -37,7 +41,9 @@ class Slots:
     def __init__(self, machine: str | None = None, has: dict[str, int] | None = None):
         self._machine = machine or os.environ.get("ASSAY_MACHINE") or socket.gethostname()
         self._has = has or resources()
+        self._gpus = gpus() if has is None else [str(index) for index in range(has["gpu"])]
         self._held: dict[str, list[UUID]] = {}
+        self._gpus_of: dict[str, list[str]] = {}
         self._left = threading.Event()
 
     def __enter__(self) -> Self:
@@ -45,7 +51,7 @@ class Slots:
         with get_client(sync_client=True) as client:
             for path in LEASES.iterdir():
                 give_back(client, UUID(path.name))
-            for resource, amount in self._has.items():
+            for resource, amount in (self._has | {f"gpu-{gpu}": 1 for gpu in self._gpus}).items():
                 try:
                     client.read_global_concurrency_limit_by_name(self._limit(resource))
                 except ObjectNotFound:
@@ -61,19 +67,27 @@ class Slots:
 
     def take(self, holder: str, needs: Needs) -> bool:
         """All that a stage needs, or nothing of it. A server that does not answer has none to give at the moment."""
-        self._held[holder] = []
+        self._held[holder], self._gpus_of[holder] = [], []
         try:
             with impatient_client() as client:
-                wanted = {"gpu": needs.gpus, "memory_gb": needs.memory_gb, "cpu": needs.cores}
-                if all(self._lease(client, holder, resource, amount) for resource, amount in wanted.items()):
+                wanted = {"memory_gb": needs.memory_gb, "cpu": needs.cores}
+                if self._lease_gpus(client, holder, needs.gpus) and all(
+                    self._lease(client, holder, resource, amount) is not None for resource, amount in wanted.items()
+                ):
                     return True
         except httpx.HTTPError as error:
             logger.warning("Prefect gave no slots for stage %s (%s); asking again.", holder, error)
         self.release(holder)
         return False
 
+    def environment(self, holder: str) -> dict[str, str]:
+        """What a stage's commands are told of the GPUs that it holds; nothing when it holds none."""
+        mine = self._gpus_of.get(holder)
+        return {"CUDA_VISIBLE_DEVICES": ",".join(mine)} if mine else {}
+
     def release(self, holder: str) -> None:
         leases = self._held.pop(holder, [])
+        self._gpus_of.pop(holder, None)
         try:
             with impatient_client() as client:
                 for lease in leases:
@@ -81,23 +95,32 @@ class Slots:
         except httpx.HTTPError as error:
             logger.warning("Prefect did not take the slots of stage %s back (%s); they are free when their lease ends.", holder, error)
 
-    def _lease(self, client: SyncPrefectClient, holder: str, resource: str, wanted: int | str) -> bool:
+    def _lease_gpus(self, client: SyncPrefectClient, holder: str, wanted: int | str) -> bool:
+        number = self._lease(client, holder, "gpu", wanted)
+        if number and client.read_global_concurrency_limit_by_name(self._limit("gpu")).limit <= len(self._gpus):
+            free = (gpu for gpu in self._gpus if self._lease(client, holder, f"gpu-{gpu}", 1))
+            self._gpus_of[holder] += islice(free, number)
+            return len(self._gpus_of[holder]) == number
+        return number is not None
+
+    def _lease(self, client: SyncPrefectClient, holder: str, resource: str, wanted: int | str) -> int | None:
+        """As many slots as are wanted, but not more than there are; None when others hold them."""
         if wanted == 0:
-            return True
+            return 0
         limit = client.read_global_concurrency_limit_by_name(self._limit(resource))
         slots = limit.limit if isinstance(wanted, str) else min(wanted, limit.limit)
         if slots == 0:
-            return True
+            return 0
         try:
             answer = client.increment_concurrency_slots_with_lease([limit.name], slots, "concurrency", LEASE_SECONDS)
         except httpx.HTTPStatusError as error:
             if error.response.status_code == httpx.codes.LOCKED:
-                return False
+                return None
             raise
         lease = UUID(answer.json()["lease_id"])
         (LEASES / str(lease)).touch()
         self._held[holder].append(lease)
-        return True
+        return slots
 
     def _renew(self) -> None:
         while not self._left.wait(RENEW_SECONDS):
@@ -116,9 +139,16 @@ def resources() -> dict[str, int]:
     """What this machine has."""
     return {
         "cpu": os.cpu_count() or 1,
-        "gpu": len(list(Path("/dev").glob("nvidia[0-9]*"))),
+        "gpu": len(gpus()),
         "memory_gb": psutil.virtual_memory().total // 2**30,
     }
+
+
+def gpus() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES lets this process use, up to the first that is none (`-1`); without it, all of this machine."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return list(takewhile(lambda gpu: gpu and not gpu.startswith("-"), map(str.strip, visible.split(","))))
+    return [str(index) for index in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Completed, Failed
 
 from flows import ctrl_c
@@ -33,6 +34,7 @@ from flows.commands import Commands
 from flows.elsewhere import cancel_forgotten, run_elsewhere
 from flows.execution import Driver, Execution, Progress, StageState, run_stage
 from flows.graph import HERE, StudyGraph
+from flows.server_watch import ServerLost, ServerWatch, leave
 from flows.slots import Slots
 from flows.stage_states import as_state, is_broken_off
 from flows.turns import one_at_a_time
@@ -128,14 +130,17 @@ def run_study(params_file: str | None, cores: int | None, retries: int, pool: st
 
 def bring_up_to_date(cores: int, retries: int, pool: str) -> State:
     cancel_forgotten()
-    with Slots() as slots:
+    with ServerWatch(str(PREFECT_API_URL.value())) as server, Slots() as slots:
         graph, commands = StudyGraph(pool), Commands()
-        return carry_out(graph, PrefectDriver(graph, commands, slots, retries), commands, cores)
+        return carry_out(graph, PrefectDriver(graph, commands, slots, server, retries), commands, cores)
 
 
 def carry_out(graph: StudyGraph, driver: "PrefectDriver", commands: Commands, cores: int) -> State:
     try:
         progress = Execution(graph, driver, commands, cores).run()
+    except ServerLost as lost:
+        driver.close_record("KILLED")
+        leave(lost)
     except BaseException:
         driver.close_record("KILLED")
         raise
@@ -151,8 +156,8 @@ def carry_out(graph: StudyGraph, driver: "PrefectDriver", commands: Commands, co
 class PrefectDriver(Driver):
     """Runs each stage as a task run that is named by its address, and shows all of them in one table."""
 
-    def __init__(self, graph: StudyGraph, commands: Commands, slots: Slots, retries: int):
-        self._graph, self._commands, self._slots, self._retries = graph, commands, slots, retries
+    def __init__(self, graph: StudyGraph, commands: Commands, slots: Slots, server: ServerWatch, retries: int):
+        self._graph, self._commands, self._slots, self._server, self._retries = graph, commands, slots, server, retries
         self._futures: dict[str, PrefectFuture] = {}
         self._table = StageTable()
 
@@ -171,7 +176,7 @@ class PrefectDriver(Driver):
         def body() -> State:
             logger = get_run_logger()
             run = run_stage if self._graph.needs(address).here else run_elsewhere
-            last[0] = run(self._graph, address, self._commands, logger.info, environment)
+            last[0] = run(self._graph, address, self._commands, logger.info, environment | self._slots.environment(address))
             return as_state(last[0])
 
         self._submit(address, body, retries=self._retries).add_done_callback(lambda _: on_end(last[0]))
@@ -196,6 +201,10 @@ class PrefectDriver(Driver):
 
     def show(self, progress: Mapping[str, Progress]) -> None:
         self._table.show(progress)
+
+    def check(self) -> None:
+        ctrl_c.check()
+        self._server.check()
 
     def _submit(self, address: str, body: Callable[[], State], retries: int = 0) -> PrefectFuture:
         as_task = task(

@@ -1,14 +1,11 @@
 """All runs of one mixture: sizes x budgets x seeds, trained by one DeepSpeed launch; what was trained before is not trained again."""
 
-import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -229,14 +226,12 @@ def end_group(group: int, with_signal: signal.Signals) -> None:
 
 
 def command(hardware: Hardware, launch_file: Path) -> list[str]:
-    """DeepSpeed's launcher. On one machine its second half alone, which is what `deepspeed` would start there: one start of Python less, and signals
-    reach it."""
-    worker = ["--module", "tasks.pretrain_worker", str(launch_file)]
+    """What starts the ranks: with a host file, DeepSpeed's launcher."""
+    worker = ["tasks.pretrain_worker", str(launch_file)]
     if hardware.hostfile:
-        return [sys.executable, "-m", "deepspeed.launcher.runner", "--hostfile", hardware.hostfile, "--num_gpus", str(hardware.ranks), *worker]
-    world = urlsafe_b64encode(json.dumps({"localhost": list(range(hardware.ranks))}).encode()).decode()
-    place = [f"--world_info={world}", "--master_addr=127.0.0.1", f"--master_port={free_port()}"]
-    return [sys.executable, "-m", "deepspeed.launcher.launch", *place, "--log_level=warning", *worker, "--ends-with-stdin"]
+        place = ["--hostfile", hardware.hostfile, "--num_gpus", str(hardware.ranks)]
+        return [sys.executable, "-m", "deepspeed.launcher.runner", *place, "--module", *worker]
+    return [sys.executable, "-m", "tasks.ranks", str(hardware.ranks), *worker, "--ends-with-stdin"]
 
 
 def hosts(hardware: Hardware) -> list[str]:
@@ -248,12 +243,6 @@ def hosts(hardware: Hardware) -> list[str]:
     except OSError as error:
         raise StudyError(f"hardware.hostfile {hardware.hostfile} can't be read: {error.strerror}.") from None
     return [line.split()[0] for line in lines if line.strip() and not line.lstrip().startswith("#")]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:

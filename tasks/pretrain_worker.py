@@ -1,4 +1,5 @@
-"""One rank of a launch: trains the launch's runs one after another. DeepSpeed's launcher starts it (tasks/pretrain.py); only here is DeepSpeed.
+"""One rank of a launch: trains the launch's runs one after another. Started by tasks/ranks.py or, with a host file, by DeepSpeed's launcher; only
+here is DeepSpeed.
 
 What a run reads and how it starts depend on its spec alone; a run that was killed goes on from its last checkpoint and ends with the same bits.
 """

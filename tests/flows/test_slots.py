@@ -10,7 +10,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.graph import Needs
-from flows.slots import Slots, resources
+from flows.slots import Slots, gpus, resources
 from tests.flows.program import COMMAND, assay, environment
 from tests.flows.small_study import SmallStudy
 
@@ -44,6 +44,37 @@ def test_a_stage_gets_all_that_it_needs_or_nothing(client: SyncPrefectClient):
         theirs.release("d")
         assert mine.take("e", Needs(cores="all")) and in_use(client)["cpu"] == (4, 4)
     assert in_use(client)["cpu"] == (0, 4)
+
+
+def test_each_gpu_has_one_stage_at_a_time_that_sees_no_other(client: SyncPrefectClient):
+    has = HAS | {"gpu": 3}
+    with Slots(MACHINE, has) as mine, Slots(MACHINE, has) as theirs:
+        assert mine.take("a", Needs(gpus=1)) and mine.environment("a") == {"CUDA_VISIBLE_DEVICES": "0"}
+        assert theirs.take("b", Needs(gpus=2)) and theirs.environment("b") == {"CUDA_VISIBLE_DEVICES": "1,2"}
+        assert not mine.take("c", Needs(gpus=1)) and mine.environment("c") == {}
+        assert mine.take("d", Needs(gpus=0)) and mine.environment("d") == {}
+        mine.release("a")
+        assert theirs.take("e", Needs(gpus=1)) and theirs.environment("e") == {"CUDA_VISIBLE_DEVICES": "0"}
+    with Slots(MACHINE, has) as slots:
+        assert slots.take("f", Needs(gpus="all")) and slots.environment("f") == {"CUDA_VISIBLE_DEVICES": "0,1,2"}
+        client.upsert_global_concurrency_limit_by_name(f"gpu@{MACHINE}", 6)
+        assert slots.take("g", Needs(gpus=2)) and slots.environment("g") == {}, "somebody lets stages share GPUs"
+
+
+def test_two_stages_beside_each_other_see_a_gpu_each(study: SmallStudy, prefect_url: str):
+    work = {"meta": {"gpus": 1}, "cmd": "mkdir -p data/each; echo $CUDA_VISIBLE_DEVICES > data/each/${key}; sleep 4"}
+    study.write_stages({"left": 0.0, "right": 0.0}, each=work)
+    done = assay("run", PREFECT_API_URL=prefect_url, ASSAY_MACHINE=MACHINE, CUDA_VISIBLE_DEVICES="3,5")
+    assert done.returncode == 0, done.stderr
+    assert {Path("data/each", name).read_text().strip() for name in ("left", "right")} == {"3", "5"}
+
+
+@pytest.mark.parametrize(
+    ("visible", "found"), [("", []), ("-1", []), ("2", ["2"]), ("1, 3", ["1", "3"]), ("0,-1,1", ["0"]), ("GPU-8932f937", ["GPU-8932f937"])]
+)
+def test_gpus_are_those_that_the_run_may_see(visible: str, found: list[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpus() == found and resources()["gpu"] == len(found)
 
 
 def test_a_limit_that_somebody_set_stays_and_a_server_that_is_gone_has_none_to_give(client: SyncPrefectClient):

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from flows.changes import value_differences
+from flows.graph import StudyGraph
 from flows.why import Why, why
 from models.frozen import StudyError
 from tests.flows.program import assay
@@ -43,11 +44,13 @@ def the(stage: str) -> Why:
 
 
 def agrees_with_dvc(study: SmallStudy) -> set[str]:
-    """The stages that are stale, of which `dvc status` and we say the same."""
+    """The stages that are stale, of which `dvc status` and we say the same, in words and when they are to be run."""
     dvc = set(json.loads(study.dvc("status", "--json")))
     names = {address.split("@")[0] for address in ("first", "each@", "all", "last", "alone")}
     ours = {one.stage for name in names for one in why(name).stages if one.stale}
-    assert ours == dvc
+    graph = StudyGraph()
+    with graph.looked_at():
+        assert {address for address in graph.addresses if graph.is_stale(address)} == ours == dvc
     return ours
 
 

@@ -1,4 +1,4 @@
-"""A worker that trains one run in every ZeRO stage, undisturbed and interrupted, each in a folder of its own. Started by DeepSpeed's launcher.
+"""A worker that trains one run in every ZeRO stage, undisturbed and interrupted, each in a folder of its own. Started by tasks/ranks.py.
 
 Writes to `<ranks>-zero<stage>` and `<ranks>-zero<stage>-interrupted`, which are run folders like those of tasks/pretrain_worker.py.
 """

@@ -211,11 +211,7 @@ class Stage:
         return [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
 
     def ranks(self) -> list[psutil.Process]:
-        return [
-            process
-            for process in self.family()
-            if "tasks.pretrain_worker" in process.cmdline() and "deepspeed.launcher.launch" not in process.cmdline()
-        ]
+        return [process for process in self.family() if "tasks.pretrain_worker" in process.cmdline() and "tasks.ranks" not in process.cmdline()]
 
     def wait_for_checkpoint_after(self, step: int, key: str) -> int:
         """Waits until a checkpoint of a later step stands in the list; its step."""
