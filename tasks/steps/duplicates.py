@@ -33,6 +33,7 @@ class Shard(NamedTuple):
 class DuplicateStep(CorpusStep):
     """What both steps share."""
 
+    gates: ClassVar[frozenset[str]] = CorpusStep.gates | {"max_cluster_share"}
     max_cluster_share: float = Field(
         default=0.05,
         gt=0,
