@@ -1,17 +1,18 @@
 """What one recipe makes of the pool, or of another recipe's corpus: the documents kept and removed, the funnel, and what the steps learned.
 
-The output is cut into shards anew: its bytes depend on the documents and their order alone, not on the input's shards or the workers.
+The output is sorted by id and cut into shards anew: its bytes depend on the documents alone, not on the input's shards or the workers.
 """
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from models.frozen import Frozen, StudyError
 from tasks import layout
@@ -21,10 +22,12 @@ from tasks.processes import processes
 from tasks.stage import main
 from tasks.steps.base import BatchStep, StepConfig, StepContext, StepOutcome
 from tasks.steps.funnel import FunnelRow
+from tasks.steps.keys import step_keys
+from tasks.steps.merge import merged_by_id
 from tasks.steps.pipeline import run_steps
 from tasks.study import Study, lineage
 
-CURATION = layout.LOCAL / "curate"  # <recipe>-*/: shards between stages; removed when the recipe is done
+CURATION = layout.LOCAL / "curate"  # <recipe>/<place>-<step>-<key>/: what is done of a recipe; removed when all of it is
 
 
 class Untouched(BatchStep):
@@ -54,17 +57,17 @@ def curate(study: Study, name: str) -> CorpusRecord:
     inputs = shard_paths(layout.kept(recipe.base))
     if not inputs:
         raise StudyError(f"There are no documents in {layout.kept(recipe.base)}: run the stage that writes it (`dvc repro`), or `dvc checkout`.")
-    with working_directory(name) as directory, processes(study.hardware.workers, len(inputs)) as run_all:
-        steps = recipe.steps or (Untouched(),)
-        paths, flows, records = run_steps(steps, inputs, StepContext(study.seed, name, directory), run_all)
-        funnel = flows.rows([step.step for step in steps])
+    steps = recipe.steps or (Untouched(),)
+    with working_directories(study.seed, name, inputs, steps) as directories, processes(study.hardware.workers, len(inputs)) as run_all:
+        ran = run_steps(steps, inputs, StepContext(study.seed, name, directories[0]), directories, run_all)
+        funnel = ran.flows.rows([step.step for step in steps])
         refuse_ruin(study, name, funnel)
         with replace_directory(layout.CORPORA / name) as output:
-            write_shards(output / "kept", map(pq.read_table, paths), kept_schema(inputs[0], recipe.steps))
-            # what the first step removed, then what the second did; each in the order of the documents
-            write_shards(output / "removed", map(pq.read_table, sorted(directory.glob("removed-*.parquet"))), REMOVED_SCHEMA)
+            write_shards(output / "kept", merged_by_id(ran.kept), kept_schema(inputs[0], recipe.steps))
+            # what the first step removed, then what the second did
+            write_shards(output / "removed", chain.from_iterable(map(merged_by_id, ran.removed)), REMOVED_SCHEMA)
             write_json(output / "funnel.json", [row.model_dump() for row in funnel])
-            write_json(output / "steps.json", records)
+            write_json(output / "steps.json", ran.records)
     return CorpusRecord(recipe=name, funnel=tuple(funnel))
 
 
@@ -77,13 +80,18 @@ def kept_schema(shard: Path, steps: tuple[StepConfig, ...]) -> pa.Schema:
 
 
 @contextmanager
-def working_directory(recipe: str) -> Iterator[Path]:
-    CURATION.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(prefix=f"{recipe}-", dir=CURATION))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path)
+def working_directories(seed: int, recipe: str, inputs: list[Path], steps: tuple[StepConfig, ...]) -> Iterator[list[Path]]:
+    """The steps' own directories, with what is done of them. What other settings, code or input left there is removed; all is, when all is done."""
+    home = CURATION / recipe
+    home.mkdir(parents=True, exist_ok=True)
+    with FileLock(CURATION / f"{recipe}.lock"):
+        directories = [
+            home / f"{place:03d}-{step.step}-{key}" for place, (step, key) in enumerate(zip(steps, step_keys(seed, inputs, steps), strict=True))
+        ]
+        for path in set(home.iterdir()) - set(directories):
+            shutil.rmtree(path)
+        yield directories
+        shutil.rmtree(home)
 
 
 def refuse_ruin(study: Study, name: str, funnel: list[FunnelRow]) -> None:

@@ -21,12 +21,20 @@ def processes(workers: int | None, num_shards: int) -> Iterator[Callable[..., li
         yield lambda function, constant, *sequences: list(map(function, repeat(constant), *sequences))
         return
     spawn = multiprocessing.get_context("spawn")  # a fork would copy the locks of Arrow's and Polars' threads as they are
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_use_one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_work) as pool:
         yield lambda function, constant, *sequences: list(pool.map(function, repeat(constant), *sequences))
 
 
-def _use_one_thread() -> None:
-    """In a worker: the cores are taken by the other workers."""
+def _begin_work() -> None:
+    """In a worker: the cores are taken by the other workers; and who killed the process that has work for it, killed it too."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
     os.environ["POLARS_MAX_THREADS"] = "1"  # read when Polars is imported
     pa.set_cpu_count(1)
 

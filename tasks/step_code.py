@@ -18,6 +18,7 @@ from tasks.study import Study
 
 ROOT = Path(__file__).parents[1]
 OURS = ("models", "tasks")
+EVERY_CORPUS = "tasks.curate"  # what it imports decides every corpus
 
 
 def write_step_code(study: Study) -> None:
@@ -29,13 +30,17 @@ def write_step_code(study: Study) -> None:
 
 def digest(step: type[StepConfig], root: Path = ROOT) -> str:
     """Hexadecimal; of the code under `root` that decides what the step does."""
-    trees = (f"{module} {ast.dump(_without_docstrings(_tree(module, root)))}" for module in modules(step, root))
-    return hashlib.blake2b("\n".join(trees).encode(), digest_size=16).hexdigest()
+    return _digest(modules(step, root), root)
+
+
+def digest_of_shared(root: Path = ROOT) -> str:
+    """The same of the code that decides every corpus."""
+    return _digest(sorted(_shared(root)), root)
 
 
 def modules(step: type[StepConfig], root: Path = ROOT) -> list[str]:
     """The names of the modules whose code decides what the step does, sorted."""
-    shared = set(_imports("tasks.curate", root))
+    shared = _shared(root)
     waiting, found = [step.__module__], set()
     while waiting:
         module = waiting.pop()
@@ -43,6 +48,15 @@ def modules(step: type[StepConfig], root: Path = ROOT) -> list[str]:
             found.add(module)
             waiting += _imports(module, root)
     return sorted(found)
+
+
+def _shared(root: Path) -> set[str]:
+    return set(_imports(EVERY_CORPUS, root))
+
+
+def _digest(names: list[str], root: Path) -> str:
+    trees = (f"{module} {ast.dump(_without_docstrings(_tree(module, root)))}" for module in names)
+    return hashlib.blake2b("\n".join(trees).encode(), digest_size=16).hexdigest()
 
 
 def _imports(module: str, root: Path) -> Iterator[str]:

@@ -21,6 +21,8 @@ PLUMBING = {
     "tasks.lineage",
     "tasks.processes",
     "tasks.stage",
+    "tasks.step_code",
+    "tasks.steps.keys",
     "tasks.study",
     "tasks.tracking",
 }

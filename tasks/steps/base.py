@@ -30,7 +30,7 @@ class StepContext:
 
     seed: int
     recipe: str
-    directory: Path  # the step's own, for digests and states too large to send between processes; removed when the recipe is done
+    directory: Path  # the step's own, for digests and states too large to keep in memory; removed when the recipe is done
     shard: int = 0  # number of the input shard: good for names of files, never for a decision
 
 
@@ -46,11 +46,20 @@ class StepConfig(Frozen):
     version: ClassVar[int] = (
         1  # raised when the step does something else than before, be it by a library's doing (tests/golden); it is code, so DVC sees it
     )
+    gates: ClassVar[frozenset[str]] = frozenset({"max_removed", "max_removed_of_source"})  # fields that stop a recipe and change no document
     skip_domains: tuple[Name, ...] = Field(default=(), description="domains whose documents pass this step untouched and unseen")
+    max_removed: float = Field(
+        default=0.5, gt=0, le=1, description="of all documents, or bytes, that come in: a step that removes more stops the recipe; 1 allows all"
+    )
+    max_removed_of_source: float = Field(default=0.75, gt=0, le=1, description="the same for every single source")
 
     def annotations(self) -> pa.Schema:
         """The columns that this step adds (or overwrites), nullable: documents of skipped domains have null there."""
         return pa.schema([])
+
+    def reads(self) -> list[Path]:
+        """Files besides the corpus that decide what the step does, in an order that they alone determine."""
+        return []
 
 
 class BatchStep(StepConfig):

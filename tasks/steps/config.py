@@ -10,11 +10,21 @@ from tasks.steps.exact_duplicates import ExactDuplicates
 from tasks.steps.gopher_quality import GopherQuality
 from tasks.steps.gopher_repetition import GopherRepetition
 from tasks.steps.language import Language
+from tasks.steps.line_duplicates import LineDuplicates
 from tasks.steps.near_duplicates import NearDuplicates
 from tasks.steps.quality import QualityClassifier
 from tasks.steps.selection import TopFraction
 
 Step = Annotated[
-    Normalize | Language | GopherQuality | GopherRepetition | C4 | ExactDuplicates | NearDuplicates | QualityClassifier | TopFraction,
+    Normalize
+    | Language
+    | GopherQuality
+    | GopherRepetition
+    | C4
+    | ExactDuplicates
+    | NearDuplicates
+    | LineDuplicates
+    | QualityClassifier
+    | TopFraction,
     Field(discriminator="step"),
 ]

@@ -6,14 +6,16 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.steps.base import StepContext
-from tasks.steps.duplicates import Duplicates, DuplicateStep, Shard, identified
+from tasks.steps.duplicates import DuplicateStep, Groups, Shard, digest, read_mapped
 from tasks.steps.normalised_text import digests, normalised
 
 
 class ExactDuplicates(DuplicateStep):
-    """Keeps one of the documents whose texts are equal but for case, white space and Unicode composition (NFC)."""
+    """Keeps one of the documents whose texts are equal but for case, white space and Unicode composition (NFC): the longest, and of several longest
+    the one with the smallest id. Annotates `cluster_size`, the number of documents that it stands for."""
 
     step: Literal["exact-duplicates"]
+    version: ClassVar[int] = 2
     reason: ClassVar[str] = "exact-duplicate"
 
     @property
@@ -21,12 +23,14 @@ class ExactDuplicates(DuplicateStep):
         return 1.0
 
     def map(self, table: pa.Table, context: StepContext) -> Shard:
-        digest = pa.array(digests(normalised(table["text"])).tolist(), pa.binary())
-        return Shard(identified(table).append_column("digest", digest))
+        halves_D2 = digests(normalised(table["text"])).view("<u8").reshape(-1, 2)
+        return digest(table, context, low=pa.array(halves_D2[:, 0]), high=pa.array(halves_D2[:, 1]))
 
-    def reduce(self, digests: list[Shard], context: StepContext) -> Duplicates:
-        documents = pa.concat_tables([shard.documents for shard in digests]).sort_by("id")
-        group_D = documents["digest"].combine_chunks().dictionary_encode().indices.to_numpy()
-        survivor_D, summary = self.survivors(documents, group_D)
-        removed = np.flatnonzero(survivor_D != np.arange(len(survivor_D)))
-        return Duplicates(pa.table({"id": documents["id"].take(removed), "similarity": np.ones(len(removed))}), summary)
+    def groups(self, shards: list[Shard], order_D: np.ndarray, context: StepContext) -> Groups:
+        tables = [read_mapped(shard.files.with_suffix(".arrow")) for shard in shards]
+        low_D, high_D = (np.concatenate([table[half].to_numpy() for table in tables])[order_D] for half in ("low", "high"))
+        sorted_D = np.lexsort((low_D, high_D))
+        differs_D = (np.diff(low_D[sorted_D], prepend=0) != 0) | (np.diff(high_D[sorted_D], prepend=0) != 0)
+        group_D = np.empty(len(order_D), np.int64)
+        group_D[sorted_D] = np.cumsum(differs_D)
+        return Groups(group_D, lambda first, second: np.ones(len(first)))

@@ -1,4 +1,4 @@
-"""The funnel of a corpus: documents and bytes in and out of every step, by domain and by reason. Light: the report imports it."""
+"""The funnel of a corpus: documents and bytes in and out of every step, by domain, by source and by reason. Light: the report imports it."""
 
 from collections import Counter
 from typing import TYPE_CHECKING, Literal
@@ -19,32 +19,44 @@ class Amount(Frozen):
     bytes: int  # UTF-8, of text
 
 
-class FunnelRow(Frozen):
-    """What one step does to one domain. Of a step that rewrites, `bytes_in` is not the sum of `bytes_out` and what is removed."""
+class Flow(Frozen):
+    """What one step does to some documents. Of a step that rewrites, `bytes_in` is not the sum of `bytes_out` and what is removed."""
 
-    step: str
-    domain: str
     documents_in: int
     bytes_in: int
     documents_out: int
     bytes_out: int
     removed: dict[str, Amount]  # by reason
 
+    @property
+    def lost_share(self) -> float:
+        """Of the documents that came in, or of their bytes, whichever is more."""
+        shares = [1 - out / into for into, out in ((self.documents_in, self.documents_out), (self.bytes_in, self.bytes_out)) if into]
+        return max(shares, default=0.0)
+
+
+class FunnelRow(Flow):
+    """What one step does to one domain."""
+
+    step: str
+    domain: str
+    by_source: dict[str, Flow]
+
 
 class FlowCounter:
     """Adds up what flows through the steps of a recipe, shard by shard, in any order."""
 
     def __init__(self) -> None:
-        # (position of the step, in, out or removed, domain, reason) -> count
-        self.documents: Counter[tuple[int, str, str, str]] = Counter()
-        self.bytes: Counter[tuple[int, str, str, str]] = Counter()
+        # (position of the step, in, out or removed, domain, source, reason) -> count
+        self.documents: Counter[tuple[int, str, str, str, str]] = Counter()
+        self.bytes: Counter[tuple[int, str, str, str, str]] = Counter()
 
     def count(self, step: int, flow: Literal["in", "out", "removed"], table: pa.Table) -> None:
-        """Counts the rows of `table` by domain and, when they are removed ones, by reason."""
-        keys = ["domain", "reason"] if flow == "removed" else ["domain"]
+        """Counts the rows of `table` by domain, by source and, when they are removed ones, by reason."""
+        keys = ["domain", "source", "reason"] if flow == "removed" else ["domain", "source"]
         sized = table.select(keys).append_column("bytes", pc.cast(pc.binary_length(table["text"]), pa.int64()))
         for row in sized.group_by(keys).aggregate([("bytes", "sum"), ("bytes", "count")]).to_pylist():
-            key = (step, flow, row["domain"], row.get("reason", ""))
+            key = (step, flow, row["domain"], row["source"], row.get("reason", ""))
             self.documents[key] += row["bytes_count"]
             self.bytes[key] += row["bytes_sum"]
 
@@ -54,22 +66,33 @@ class FlowCounter:
 
     def rows(self, steps: list[str]) -> list[FunnelRow]:
         """One row per step and domain of the input, in the order of the steps, then of the domains' names."""
-        domains = sorted({domain for step, flow, domain, _ in self.documents if step == 0 and flow == "in"})
+        domains = sorted({domain for step, flow, domain, _, _ in self.documents if step == 0 and flow == "in"})
         return [self._row(position, step, domain) for position, step in enumerate(steps) for domain in domains]
 
-    def _row(self, position: int, step: str, domain: str) -> FunnelRow:
-        reasons = sorted(reason for at, flow, of, reason in self.documents if (at, flow, of) == (position, "removed", domain))
-        removed = {reason: (position, "removed", domain, reason) for reason in reasons}
-        entering, leaving = (position, "in", domain, ""), (position, "out", domain, "")
-        return FunnelRow(
-            step=step,
-            domain=domain,
-            documents_in=self.documents[entering],
-            bytes_in=self.bytes[entering],
-            documents_out=self.documents[leaving],
-            bytes_out=self.bytes[leaving],
-            removed={reason: Amount(documents=self.documents[key], bytes=self.bytes[key]) for reason, key in removed.items()},
+    def flow(self, step: int, domain: str | None = None, source: str | None = None) -> Flow:
+        """What a step does to a domain and a source; to all of them when None."""
+        documents, sizes = Counter(), Counter()
+        for key, amount in self.documents.items():
+            at, flow, of, out_of, reason = key
+            if at == step and domain in (None, of) and source in (None, out_of):
+                documents[flow, reason] += amount
+                sizes[flow, reason] += self.bytes[key]
+        reasons = sorted(reason for flow, reason in documents if flow == "removed")
+        return Flow(
+            documents_in=documents["in", ""],
+            bytes_in=sizes["in", ""],
+            documents_out=documents["out", ""],
+            bytes_out=sizes["out", ""],
+            removed={reason: Amount(documents=documents["removed", reason], bytes=sizes["removed", reason]) for reason in reasons},
         )
+
+    def sources(self, step: int, domain: str | None = None) -> list[str]:
+        """Those of which a step saw documents, sorted."""
+        return sorted({source for at, flow, of, source, _ in self.documents if (at, flow) == (step, "in") and domain in (None, of)})
+
+    def _row(self, position: int, step: str, domain: str) -> FunnelRow:
+        by_source = {source: self.flow(position, domain, source) for source in self.sources(position, domain)}
+        return FunnelRow(step=step, domain=domain, by_source=by_source, **dict(self.flow(position, domain)))
 
 
 def load_funnel(corpus: str) -> list[FunnelRow]:

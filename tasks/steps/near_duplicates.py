@@ -5,11 +5,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field, PositiveInt
 
 from tasks.steps.base import StepContext
-from tasks.steps.duplicates import Duplicates, DuplicateStep, Shard, identified
+from tasks.steps.duplicates import DuplicateStep, Groups, Shard, digest
 from tasks.steps.lsh import band_keys, connected
 from tasks.steps.minhash import signatures, similarity
 from tasks.steps.normalised_text import normalised
@@ -18,7 +17,8 @@ _PAIRS_AT_ONCE = 1 << 14
 
 
 class NearDuplicates(DuplicateStep):
-    """Keeps one of the documents that share most of their word n-grams: MinHash (Broder 1997), bands of it as keys (LSH), connected components.
+    """Keeps one of the documents that share most of their word n-grams: MinHash (Broder 1997), bands of it as keys (LSH), connected components. The
+    longest survives, of several longest the one with the smallest id. Annotates `cluster_size`, the number of documents that it stands for.
 
     The defaults are FineWeb's (arXiv 2406.17557, section 3.4): words 5-grams, 14 bands of 8 rows; documents of Jaccard similarity J share a key
     with probability 1 - (1 - J^8)^14: 0.05 at 0.5, 0.56 at 0.7, 0.92 at 0.8. Words are cut at white space, in lower case.
@@ -26,6 +26,7 @@ class NearDuplicates(DuplicateStep):
     """
 
     step: Literal["near-duplicates"]
+    version: ClassVar[int] = 2
     ngram_words: PositiveInt = 5
     bands: PositiveInt = 14
     rows: PositiveInt = Field(default=8, description="entries of the signature per band")
@@ -43,36 +44,31 @@ class NearDuplicates(DuplicateStep):
 
     def map(self, table: pa.Table, context: StepContext) -> Shard:
         signatures_DK = signatures(normalised(table["text"]), self.ngram_words, self.bands * self.rows)
-        files = context.directory / f"{context.shard:06d}"
-        np.save(_keys(files), np.ascontiguousarray(band_keys(signatures_DK, self.bands, self.rows).T))
+        shard = digest(table, context)
+        np.save(_keys(shard), np.ascontiguousarray(band_keys(signatures_DK, self.bands, self.rows).T))
         # Two different minima have the same lowest 16 bits once in 65,536 times: the estimate hardly changes (arXiv 0910.3349).
-        np.save(_signatures(files), signatures_DK.astype(np.uint16))
-        return Shard(identified(table), files)
+        np.save(_signatures(shard), signatures_DK.astype(np.uint16))
+        return shard
 
-    def reduce(self, digests: list[Shard], context: StepContext) -> Duplicates:
-        documents = pa.concat_tables([shard.documents for shard in digests])
-        order = pc.sort_indices(documents, [("id", "ascending")]).to_numpy()
-        files = [shard.files for shard in digests if shard.files]
-        signatures_DK = self._sorted_signatures(files, order, context.directory)
-        keys_by_band = (np.concatenate([np.load(_keys(shard), mmap_mode="r")[band] for shard in files])[order] for band in range(self.bands))
+    def groups(self, shards: list[Shard], order_D: np.ndarray, context: StepContext) -> Groups:
+        signatures_DK = self._sorted_signatures(shards, order_D, context.directory)
+        keys_by_band = (np.concatenate([np.load(_keys(shard), mmap_mode="r")[band] for shard in shards])[order_D] for band in range(self.bands))
 
-        def similar(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-            return _similarities(signatures_DK, first, second) >= self.min_similarity
+        def similarities(first_P: np.ndarray, second_P: np.ndarray) -> np.ndarray:
+            return _similarities(signatures_DK, first_P, second_P)
 
-        group_D = connected(keys_by_band, len(order), None if self.min_similarity is None else similar)
-        documents = documents.take(order)
-        survivor_D, summary = self.survivors(documents, group_D)
-        removed = np.flatnonzero(survivor_D != np.arange(len(survivor_D)))
-        values = _similarities(signatures_DK, removed, survivor_D[removed])
-        return Duplicates(pa.table({"id": documents["id"].take(removed), "similarity": values}), summary)
+        def similar(first_P: np.ndarray, second_P: np.ndarray) -> np.ndarray:
+            return similarities(first_P, second_P) >= self.min_similarity
 
-    def _sorted_signatures(self, files: list[Path], order: np.ndarray, directory: Path) -> np.ndarray:
+        return Groups(connected(keys_by_band, len(order_D), None if self.min_similarity is None else similar), similarities)
+
+    def _sorted_signatures(self, shards: list[Shard], order_D: np.ndarray, directory: Path) -> np.ndarray:
         """All signatures in the order of the documents' ids, on disk, memory-mapped."""
-        shape = (len(order), self.bands * self.rows)
+        shape = (len(order_D), self.bands * self.rows)
         signatures_DK = np.lib.format.open_memmap(directory / "sorted.npy", "w+", np.uint16, shape)
-        place = np.argsort(order)
+        place = np.argsort(order_D)
         start = 0
-        for shard in files:
+        for shard in shards:
             part = np.load(_signatures(shard), mmap_mode="r")
             signatures_DK[place[start : start + len(part)]] = part
             start += len(part)
@@ -88,9 +84,9 @@ def _similarities(signatures_DK: np.ndarray, first_P: np.ndarray, second_P: np.n
     return result_P
 
 
-def _keys(files: Path) -> Path:
-    return files.with_suffix(".keys.npy")
+def _keys(shard: Shard) -> Path:
+    return shard.files.with_suffix(".keys.npy")
 
 
-def _signatures(files: Path) -> Path:
-    return files.with_suffix(".signatures.npy")
+def _signatures(shard: Shard) -> Path:
+    return shard.files.with_suffix(".signatures.npy")

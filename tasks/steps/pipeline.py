@@ -2,93 +2,150 @@
 
 Runs of batch steps are fused: a worker process takes a shard through all of them without files between. A step that needs the whole corpus is
 a barrier: the stage before it ends with `map` on every shard, the stage behind it begins with `apply`.
+
+Each step has a directory, named by its key (`tasks/steps/keys.py`): what it and all before it are, and what they read. A shard that went through
+a stage leaves a result there, so that none goes through it again after a kill, after a gate was opened, or after a later step was changed.
 """
 
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tasks.atomic import replace_file
 from tasks.documents import REMOVED_SCHEMA
 from tasks.steps.base import BatchStep, CorpusStep, StepConfig, StepContext, StepOutcome, set_column
 from tasks.steps.funnel import FlowCounter
+from tasks.steps.gates import refuse_large_removal
+from tasks.steps.merge import write_sorted
 
 
 @dataclass(frozen=True)
 class Stage:
     """What happens to a shard between two barriers."""
 
+    number: int
     first: int  # position of the first of `steps` in the recipe
     steps: tuple[StepConfig, ...]  # the barrier before it, then batch steps
     mapped: CorpusStep | None  # the barrier behind it
-    state: Any = None  # of the barrier before it
+    directories: tuple[Path, ...]  # of `steps`, then of `mapped`
+
+    def state(self) -> Path:
+        """Where the state of the barrier before it is."""
+        return self.directories[0] / "state.pickle"
+
+    def result(self, shard: int) -> Path:
+        """What the stage made of a shard: beside the files of its last step."""
+        return self.directories[-1] / f"result-{self.number:03d}-{shard:06d}.pickle"
 
 
-@dataclass(frozen=True)
-class ShardResult:
-    path: Path  # what is left of the shard
+class ShardResult(NamedTuple):
+    path: Path  # what is left of the shard; sorted by id
+    removed: dict[int, Path]  # by position of the step; sorted by id
     flows: FlowCounter
     digest: Any  # of the barrier behind the stage; None when it saw no document
 
 
-def stages(steps: tuple[StepConfig, ...]) -> list[Stage]:
+class Ran(NamedTuple):
+    kept: list[Path]  # shards, each sorted by id
+    removed: list[list[Path]]  # by step: shards, each sorted by id
+    flows: FlowCounter
+    records: list[dict[str, Any]]  # what there is to know of the corpus steps
+
+
+def stages(steps: Sequence[StepConfig], directories: Sequence[Path]) -> list[Stage]:
     """Cuts a recipe at its barriers: [batch, ..., map], [apply, batch, ..., map], ..., [apply, batch, ...]."""
     barriers = [position for position, step in enumerate(steps) if isinstance(step, CorpusStep)]
     cuts = [0, *barriers, len(steps)]
     mapped = [*(steps[position] for position in barriers), None]
-    return [Stage(start, steps[start:end], step) for start, end, step in zip(cuts[:-1], cuts[1:], mapped, strict=True)]
+    return [
+        Stage(number, start, tuple(steps[start:end]), barrier, tuple(directories[start : end + 1]))
+        for number, (start, end, barrier) in enumerate(zip(cuts[:-1], cuts[1:], mapped, strict=True))
+    ]
 
 
 def run_steps(
-    steps: tuple[StepConfig, ...], paths: list[Path], context: StepContext, run_all: Callable[..., list[ShardResult]]
-) -> tuple[list[Path], FlowCounter, list[dict[str, Any]]]:
-    """Takes all shards through all steps.
+    steps: Sequence[StepConfig], paths: list[Path], context: StepContext, directories: Sequence[Path], run_all: Callable[..., Iterable[None]]
+) -> Ran:
+    """Takes all shards through all steps, except where they have been.
 
     Args:
-        run_all: `run_all(function, stage, paths, contexts)` calls the function for every path, in any place, and gives the results in order.
+        directories: of the steps; what is in them was made by the same steps of the same shards.
+        run_all: `run_all(function, stage, paths, contexts)` calls the function for every path, in any place that sees the same files.
 
-    Returns:
-        the shards that are left, what flowed, and what there is to know of the corpus steps.
+    Raises:
+        StudyError: when a step can't do what was asked, or takes away more than its gates allow.
     """
-    flows, records, digests = FlowCounter(), [], []
-    for stage in stages(steps):
+    flows, records, digests, removed = FlowCounter(), [], [], []
+    for stage in stages(steps, directories):
         if stage.steps and isinstance(barrier := stage.steps[0], CorpusStep):
-            # a step that saw no document at all has no state, and will see none in `apply`
-            state = barrier.reduce(digests, step_context(context, stage.first)) if digests else None
-            records.append({"step": barrier.step, "position": stage.first, "record": barrier.record(state) if digests else None})
-            stage = replace(stage, state=state)
-        results = run_all(run_shard, stage, paths, [replace(context, shard=shard) for shard in range(len(paths))])
+            records.append({"step": barrier.step, "position": stage.first, "record": reduce(barrier, stage, digests, context)})
+        results = run_stage(stage, paths, context, run_all)
         paths = [result.path for result in results]
         digests = [result.digest for result in results if result.digest is not None]
         for result in results:
             flows.add(result.flows)
-    return paths, flows, records
+        for position, step in enumerate(stage.steps, stage.first):
+            removed.append([result.removed[position] for result in results if position in result.removed])
+            refuse_large_removal(context.recipe, position, step, flows, removed[position])
+    return Ran(paths, removed, flows, records)
 
 
-def run_shard(stage: Stage, path: Path, context: StepContext) -> ShardResult:
-    """One shard through one stage. What is kept and removed goes to files in the recipe's directory."""
-    table, flows = pq.read_table(path), FlowCounter()
-    for position, step in enumerate(stage.steps, stage.first):
-        kept, removed = run_step(step, table, stage.state, step_context(context, position))
+def reduce(barrier: CorpusStep, stage: Stage, digests: list[Any], context: StepContext) -> dict[str, Any] | None:
+    """Leaves the barrier's state in its directory, unless it is there, and gives its record. A step that saw no document at all has neither,
+    and will see none in `apply`."""
+    if not digests:
+        return None
+    if not stage.state().exists():
+        with replace_file(stage.state()) as partial:
+            partial.write_bytes(pickle.dumps(barrier.reduce(digests, replace(context, directory=stage.directories[0]))))
+    return barrier.record(load_state(stage.state()))
+
+
+@lru_cache(maxsize=1)
+def load_state(path: Path) -> Any:
+    return pickle.loads(path.read_bytes())
+
+
+def run_stage(stage: Stage, paths: list[Path], context: StepContext, run_all: Callable[..., Iterable[None]]) -> list[ShardResult]:
+    """What the stage makes of all shards, in their order."""
+    for directory in stage.directories:
+        directory.mkdir(parents=True, exist_ok=True)
+    results = [stage.result(shard) for shard in range(len(paths))]
+    missing = [shard for shard, result in enumerate(results) if not result.exists()]
+    for _ in run_all(run_shard, stage, [paths[shard] for shard in missing], [replace(context, shard=shard) for shard in missing]):
+        pass
+    return [pickle.loads(result.read_bytes()) for result in results]
+
+
+def run_shard(stage: Stage, path: Path, context: StepContext) -> None:
+    """Takes one shard through one stage. What it keeps and removes, and last its result, go to files of the stage."""
+    table, flows, removed_paths = pq.read_table(path), FlowCounter(), {}
+    for (position, step), directory in zip(enumerate(stage.steps, stage.first), stage.directories, strict=False):
+        state = load_state(stage.state()) if isinstance(step, CorpusStep) and stage.state().exists() else None
+        kept, removed = run_step(step, table, state, replace(context, directory=directory))
         assert kept.num_rows + removed.num_rows == table.num_rows, f"{step.step} lost documents of {path}"
         flows.count(position, "in", table)
         flows.count(position, "out", kept)
         flows.count(position, "removed", removed)
         if removed.num_rows:
-            removed = set_column(removed, REMOVED_SCHEMA.field("step"), step.step)
-            pq.write_table(removed, context.directory / f"removed-{position:03d}-{context.shard:06d}.parquet")
+            removed_paths[position] = directory / f"removed-{context.shard:06d}.parquet"
+            write_sorted(set_column(removed, REMOVED_SCHEMA.field("step"), step.step), removed_paths[position])
         table = kept
     digest = None
     if stage.mapped and (seen := table.filter(pc.invert(skipped(stage.mapped, table)))).num_rows:
-        digest = stage.mapped.map(seen, step_context(context, stage.first + len(stage.steps)))
+        digest = stage.mapped.map(seen, replace(context, directory=stage.directories[-1]))
     if stage.steps:
-        path = context.directory / f"kept-{stage.first:03d}-{context.shard:06d}.parquet"
-        pq.write_table(table, path)
-    return ShardResult(path, flows, digest)
+        path = stage.directories[-1] / f"kept-{stage.number:03d}-{context.shard:06d}.parquet"
+        write_sorted(table, path)
+    with replace_file(stage.result(context.shard)) as partial:
+        partial.write_bytes(pickle.dumps(ShardResult(path, removed_paths, flows, digest)))
 
 
 def run_step(step: StepConfig, table: pa.Table, state: Any, context: StepContext) -> StepOutcome:
@@ -111,10 +168,3 @@ def run_step(step: StepConfig, table: pa.Table, state: Any, context: StepContext
 
 def skipped(step: StepConfig, table: pa.Table) -> pa.ChunkedArray:
     return pc.is_in(table["domain"], pa.array(step.skip_domains, pa.string()))
-
-
-def step_context(context: StepContext, position: int) -> StepContext:
-    """The recipe's context, in the step's own directory."""
-    directory = context.directory / f"step-{position:03d}"
-    directory.mkdir(exist_ok=True)
-    return replace(context, directory=directory)

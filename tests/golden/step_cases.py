@@ -96,6 +96,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "c4": [{}, {"terminal_punctuation": False, "min_words_per_line": None, "curly_bracket": False, "min_sentences": 2, "skip_domains": ["skipped"]}],
     "exact-duplicates": [{}, {"skip_domains": ["skipped"]}],
     "near-duplicates": [{}, {"min_similarity": 0.8}, {"ngram_words": 2, "bands": 20, "rows": 4, "skip_domains": ["skipped"]}],
+    "line-duplicates": [{"max_documents": 2}, {}, {"unit": "paragraph", "max_documents": 1, "skip_domains": ["skipped"]}],
     "quality-classifier": [{"reference_domains": ["edited"], "classifier": _CLASSIFIER, "skip_domains": ["skipped"]}],
     "top-fraction": [{"fraction": 0.5, "score": "score"}, {"fraction": 0.3, "score": "score", "by": None, "skip_domains": ["skipped"]}],
 }

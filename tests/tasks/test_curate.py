@@ -17,6 +17,7 @@ from tests.models.test_quality_classifier import MUSIC, RIVER, texts
 from tests.tasks.steps.some_documents import documents
 
 QUALITY = {"step": "gopher-quality", "min_words": 20, "min_mean_word_length": None, "min_stop_words": None}
+OPEN = {"max_removed": 1, "max_removed_of_source": 1}
 RULES = [{"step": "normalize"}, {**QUALITY, "skip_domains": ["notes"]}]
 CLASSIFIER = {"buckets": 1000, "min_word_count": 1, "epochs": 20, "learning_rate": 0.5}
 LEARNED = [
@@ -92,7 +93,7 @@ def test_every_document_is_kept_or_removed_with_its_reason(study):
     assert [row["id"] for row in kept] == sorted(row["id"] for row in kept)
     assert not any(row["text"].endswith("\n") for row in kept)
     assert json.loads(layout.funnel("all").read_text()) == [row.model_dump() for row in record.funnel]
-    assert not list(CURATION.iterdir())
+    assert not list(CURATION.glob("*/"))
 
 
 def test_the_funnel_adds_up(study):
@@ -162,9 +163,27 @@ def test_a_recipe_that_removes_everything_is_refused_and_the_last_output_stays(s
     curate(with_recipe(study, []), "x")
     before = digest("x")
     with pytest.raises(StudyError, match=r"removes every document: gopher-quality removed 131 of 131 documents of music \(too few words 131\); "):
-        curate(with_recipe(study, [{"step": "gopher-quality", "min_words": 10_000}]), "x")
+        curate(with_recipe(study, [{"step": "gopher-quality", "min_words": 10_000, **OPEN}]), "x")
     assert digest("x") == before
-    assert not list(CURATION.iterdir())
+
+
+def test_a_step_that_removes_too_much_is_refused_and_what_is_done_is_not_done_again(study):
+    curate(with_recipe(study, []), "x")
+    before = digest("x")
+    strict = {"step": "gopher-quality", "min_words": 10_000}
+    steps = [{"step": "exact-duplicates"}, strict]
+    with pytest.raises(StudyError, match=r"Recipe 'x', step 2: gopher-quality takes away .* of the corpus, more than its max_removed 0.5 allows"):
+        curate(with_recipe(study, steps), "x")
+    assert digest("x") == before
+    done = {path: path.stat().st_mtime_ns for path in CURATION.rglob("*.pickle")}
+    assert len(done) > 2
+    with pytest.raises(StudyError, match="removes every document"):
+        curate(with_recipe(study, [steps[0], {**strict, **OPEN}]), "x")
+    assert {path: path.stat().st_mtime_ns for path in CURATION.rglob("*.pickle")} == done
+    with pytest.raises(StudyError, match="removes every document"):
+        curate(with_recipe(study, [steps[0], {**strict, **OPEN, "min_words": 9_999}]), "x")
+    kept = {path for path in CURATION.rglob("*.pickle") if path.stat().st_mtime_ns == done.get(path)}
+    assert {path.parent.name.split("-")[1] for path in kept} == {"exact"}
 
 
 def test_a_domain_that_a_mixture_uses_may_not_be_emptied(study):

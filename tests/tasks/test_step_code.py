@@ -37,8 +37,10 @@ def changed_by(path: Path, text: str, root: Path) -> set[str]:
         "tasks/steps/c4.py": {"c4"},
         "tasks/steps/exact_duplicates.py": {"exact-duplicates"},
         "tasks/steps/near_duplicates.py": {"near-duplicates"},
+        "tasks/steps/line_duplicates.py": {"line-duplicates"},
         "tasks/steps/selection.py": {"top-fraction"},
         "tasks/steps/rules.py": {"gopher-quality", "gopher-repetition", "c4"},
+        "tasks/steps/duplicates.py": {"exact-duplicates", "near-duplicates"},
         "tasks/steps/normalised_text.py": {"exact-duplicates", "near-duplicates"},
         "tasks/steps/minhash.py": {"near-duplicates"},
         "tasks/sources/package_index.py": {"language"},  # imported inside a function

@@ -172,6 +172,22 @@ def test_documents_of_a_hundred_thousand_words_and_of_one_gigantic_word():
     assert ids(run(NEAR, documents(texts))[1]) == [1]
 
 
+def test_a_survivor_stands_for_its_whole_cluster_over_both_steps():
+    words = prose(0, 200)
+    texts = [
+        edited(words, 0),
+        edited(words, 0).upper(),
+        edited(words, 0) + " ",
+        edited(words, 1),
+        edited(words, 1),
+        *(" ".join(prose(i)) for i in (1, 2, 2)),
+    ]
+    exact = run(EXACT, documents(texts))[0]
+    assert dict(zip(ids(exact), exact["cluster_size"].to_pylist(), strict=True)) == {2: 3, 3: 2, 5: 1, 6: 2}
+    near = run(NEAR, exact)[0]
+    assert dict(zip(ids(near), near["cluster_size"].to_pylist(), strict=True)) == {2: 5, 5: 1, 6: 2}
+
+
 def test_texts_without_words_are_duplicates_of_each_other_alone():
     assert ids(run(NEAR, documents(["", " \n", "a", "\u3000"]))[0]) == [2, 3]
     assert run(NEAR, documents(["", " "]))[1]["value"].to_pylist() == [1.0]
