@@ -4,17 +4,37 @@ from typing import Annotated
 
 from pydantic import Field
 
+from tasks.steps.band import ScoreBand
 from tasks.steps.c4 import C4
 from tasks.steps.cleaning import Normalize
+from tasks.steps.combine import CombineScores
 from tasks.steps.exact_duplicates import ExactDuplicates
 from tasks.steps.gopher_quality import GopherQuality
 from tasks.steps.gopher_repetition import GopherRepetition
 from tasks.steps.language import Language
 from tasks.steps.near_duplicates import NearDuplicates
+from tasks.steps.quadmix import QuadmixSampling
 from tasks.steps.quality import QualityClassifier
+from tasks.steps.quota import DomainQuota
+from tasks.steps.sampling import ScoreSampling
 from tasks.steps.selection import TopFraction
+from tasks.steps.threshold import ScoreThreshold
 
 Step = Annotated[
-    Normalize | Language | GopherQuality | GopherRepetition | C4 | ExactDuplicates | NearDuplicates | QualityClassifier | TopFraction,
+    Normalize
+    | Language
+    | GopherQuality
+    | GopherRepetition
+    | C4
+    | ExactDuplicates
+    | NearDuplicates
+    | QualityClassifier
+    | ScoreThreshold
+    | TopFraction
+    | ScoreBand
+    | DomainQuota
+    | ScoreSampling
+    | CombineScores
+    | QuadmixSampling,
     Field(discriminator="step"),
 ]

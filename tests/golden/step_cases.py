@@ -98,4 +98,10 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "near-duplicates": [{}, {"min_similarity": 0.8}, {"ngram_words": 2, "bands": 20, "rows": 4, "skip_domains": ["skipped"]}],
     "quality-classifier": [{"reference_domains": ["edited"], "classifier": _CLASSIFIER, "skip_domains": ["skipped"]}],
     "top-fraction": [{"fraction": 0.5, "score": "score"}, {"fraction": 0.3, "score": "score", "by": None, "skip_domains": ["skipped"]}],
+    "score-threshold": [{"score": "score", "minimum": 0.25, "maximum": 0.8, "minimum_by_domain": {"edited": 0.5}}],
+    "score-band": [{"score": "score", "start": 0.2, "end": 0.6}],
+    "domain-quota": [{"quotas": {"web": 20, "edited": 10}, "score": "score"}, {"quotas": {"web": 5000}, "unit": "bytes", "score": None}],
+    "score-sampling": [{"score": "score", "fraction": 0.4, "temperature": 0.2, "skip_domains": ["skipped"]}],
+    "combine-scores": [{"weights": {"score": 2}, "weights_by_domain": {"edited": {"score": -1}}}, {"weights": {"score": 1}, "scale": "rank"}],
+    "quadmix": [{"score": "score", "function": {"steepness": 5, "threshold": 0.5, "exponent": 1.5, "base_rate": 0.2}, "skip_domains": ["skipped"]}],
 }
