@@ -134,7 +134,7 @@ def _train(lines: list[str], config: ClassifierConfig, seed: int) -> "_FastText"
 def _score(lines: list[str], model: "_FastText") -> dict[str, np.ndarray]:
     """The softmax of fastText's own `predict`, which adds 1e-5 to every probability: most of a corpus that is unlike the reference would tie."""
     vectors_ND = np.array([model.get_sentence_vector(line) for line in lines], np.float64).reshape(len(lines), model.get_dimension())
-    labels = [label.removeprefix(LABEL) for label in model.get_labels()]
+    labels = [str(label).removeprefix(LABEL) for label in model.get_labels()]
     logits = dict(zip(labels, model.get_output_matrix().astype(np.float64) @ vectors_ND.T, strict=True))
     classes = sorted(set(labels) - {OTHER})
     kinds = {REFERENCE: classes, **({name: [name] for name in classes} if len(classes) > 1 else {})}

@@ -8,11 +8,17 @@ from tasks.steps.band import ScoreBand
 from tasks.steps.c4 import C4
 from tasks.steps.cleaning import Normalize
 from tasks.steps.combine import CombineScores
+from tasks.steps.dsir import Dsir
 from tasks.steps.exact_duplicates import ExactDuplicates
+from tasks.steps.fasttext_score import FastTextScore
 from tasks.steps.gopher_quality import GopherQuality
 from tasks.steps.gopher_repetition import GopherRepetition
+from tasks.steps.huggingface_classifier import HuggingFaceClassifier
 from tasks.steps.language import Language
+from tasks.steps.model_perplexity import ModelPerplexity
 from tasks.steps.near_duplicates import NearDuplicates
+from tasks.steps.ngram_perplexity import NgramPerplexity
+from tasks.steps.preselect import PreSelect
 from tasks.steps.quadmix import QuadmixSampling
 from tasks.steps.quality import QualityClassifier
 from tasks.steps.quota import DomainQuota
@@ -35,6 +41,12 @@ Step = Annotated[
     | DomainQuota
     | ScoreSampling
     | CombineScores
-    | QuadmixSampling,
+    | QuadmixSampling
+    | Dsir
+    | NgramPerplexity
+    | ModelPerplexity
+    | FastTextScore
+    | HuggingFaceClassifier
+    | PreSelect,
     Field(discriminator="step"),
 ]

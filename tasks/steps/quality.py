@@ -1,38 +1,24 @@
 """A quality score learned inside the recipe: reference documents against the rest of the corpus."""
 
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from models.frozen import Frozen, Name, StudyError
-from models.quality_classifier import OTHER, REFERENCE, ClassifierConfig, ClassifierReport, fit, score
-from tasks.documents import REMOVED_SCHEMA
-from tasks.steps.base import CorpusStep, StepContext, StepOutcome, draw_keys, set_column
+from models.frozen import Name, StudyError
+from models.quality_classifier import OTHER, REFERENCE
+from tasks.steps.base import StepContext, draw_keys
+from tasks.steps.learned_score import Fitted, LearnedScore
+from tasks.steps.reference import Reference
 
 if TYPE_CHECKING:
     import polars as pl
-    from fasttext.FastText import _FastText
 
 
-class Fitted(NamedTuple):
-    model: Path
-    report: ClassifierReport
-
-
-class Reference(Frozen):
-    """Documents that show what is looked for."""
-
-    domains: tuple[Name, ...] = ()
-    sources: tuple[Name, ...] = ()
-
-
-class QualityClassifier(CorpusStep):
+class QualityClassifier(LearnedScore):
     """Annotates `quality_score`: how much a document looks like the reference, by a fastText classifier trained here (the method of GPT-3, arXiv
     2005.14165, appendix A; the classifier of DCLM, arXiv 2406.11794, section 4.4). Decides nothing; a selection step does.
 
@@ -49,10 +35,6 @@ class QualityClassifier(CorpusStep):
     reference_domains: tuple[Name, ...] = ()
     reference_sources: tuple[Name, ...] = ()
     classes: dict[Name, Reference] = Field(default={}, description="several kinds of reference, in the place of the two above")
-    output: str = Field(default="quality_score", pattern=r"^[a-z][a-z0-9_]*$", description="the column")
-    max_documents: PositiveInt = Field(default=20_000, description="of each kind, to train and to check on")
-    max_characters: PositiveInt = Field(default=1000, description="from a document's beginning that the classifier reads")
-    classifier: ClassifierConfig = ClassifierConfig()
 
     @model_validator(mode="after")
     def _has_reference(self) -> Self:
@@ -68,9 +50,9 @@ class QualityClassifier(CorpusStep):
     def references(self) -> dict[str, Reference]:
         return dict(self.classes) or {REFERENCE: Reference(domains=self.reference_domains, sources=self.reference_sources)}
 
-    def annotations(self) -> pa.Schema:
-        names = [self.output, *(f"{self.output}_{name.replace('-', '_')}" for name in self.classes)]
-        return pa.schema([pa.field(name, pa.float32()) for name in names])
+    @property
+    def columns(self) -> dict[str, str]:
+        return super().columns | {name: f"{self.output}_{name.replace('-', '_')}" for name in self.classes}
 
     def map(self, table: pa.Table, context: StepContext) -> Path:
         """The file of the shard's candidates. Row by row: a document that may be drawn."""
@@ -81,7 +63,7 @@ class QualityClassifier(CorpusStep):
                 "key": draw_keys(table, context.seed),
                 "kind": self._kinds(table, context),
                 "domain": pl.from_arrow(table["domain"]),
-                "text": self._beginnings(table),
+                "text": self.beginnings(table),
             }
         )
         path = context.directory / f"candidates-{context.shard:06d}.parquet"
@@ -92,8 +74,7 @@ class QualityClassifier(CorpusStep):
         """The class that each document shows, or `other`."""
         kind_D = np.full(table.num_rows, OTHER, object)
         for name, reference in self.references.items():
-            domains, sources = (pa.array(names, pa.string()) for names in (reference.domains, reference.sources))
-            shows_D = pc.or_(pc.is_in(table["domain"], domains), pc.is_in(table["source"], sources)).to_numpy(zero_copy_only=False)
+            shows_D = reference.shown_by(table)
             if (both_D := shows_D & (kind_D != OTHER)).any():
                 raise StudyError(
                     f"quality-classifier can't learn from document '{table['id'][int(both_D.argmax())]}' in recipe '{context.recipe}': it is of the "
@@ -108,10 +89,7 @@ class QualityClassifier(CorpusStep):
         drawn = self.draw(digests)
         reference = {name: drawn.filter(pl.col("kind") == name)["text"].to_list() for name in self.references}
         other = drawn.filter(pl.col("kind") == OTHER)
-        model, report = fit(reference, other["text"].to_list(), other["domain"].to_list(), self.classifier, context.seed)
-        path = context.directory / "model.bin"
-        model.save_model(str(path))
-        return Fitted(path, report)
+        return self.fitted(reference, other["text"].to_list(), other["domain"].to_list(), context)
 
     def draw(self, digests: list[Path]) -> "pl.DataFrame":
         """The documents to learn from, in an order that depends on nothing but them; as many of each kind."""
@@ -124,30 +102,9 @@ class QualityClassifier(CorpusStep):
         texts = pl.concat([pl.read_parquet(path, columns=["key", "text"]).join(drawn, on="key", how="semi") for path in digests])
         return drawn.join(texts, on="key", how="left", maintain_order="left")
 
-    def apply(self, table: pa.Table, state: Fitted, context: StepContext) -> StepOutcome:
-        scores = score(self._beginnings(table).to_list(), _load(state.model))
-        for field, name in zip(self.annotations(), [REFERENCE, *self.classes], strict=True):
-            table = set_column(table, field, scores[name])
-        return StepOutcome(table, REMOVED_SCHEMA.empty_table())
-
-    def record(self, state: Fitted) -> dict[str, Any]:
-        return state.report.model_dump()
-
-    def _beginnings(self, table: pa.Table) -> "pl.Series":
-        import polars as pl
-
-        return pl.Series(pl.from_arrow(table["text"])).str.slice(0, self.max_characters)
-
 
 def _ranked(candidates: "pl.DataFrame") -> "pl.DataFrame":
     """With each document's place among those of its kind and domain, by its key."""
     import polars as pl
 
     return candidates.sort("key").with_columns(rank=pl.int_range(pl.len()).over("kind", "domain"))
-
-
-@lru_cache(maxsize=1)
-def _load(path: Path) -> "_FastText":
-    import fasttext
-
-    return fasttext.load_model(str(path))

@@ -1,9 +1,11 @@
 """Fixed documents that touch what each curation step decides, and the settings under which it is shown them."""
 
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from tasks.steps.pinned import pinned_sha256
 from tests.tasks.steps.some_documents import documents
 
 TEXT = "the river and its old bridge have stood with that quiet town of mills since people began to trade wool there"
@@ -87,6 +89,13 @@ def corpus() -> pa.Table:
     return table.set_column(table.schema.get_field_index("lang"), table.schema.field("lang"), pa.array(langs, pa.string()))
 
 
+FILES = Path("tests/golden/files")  # made by make_files.py, once
+
+
+def file(name: str, key: str = "path") -> dict[str, str]:
+    return {key: str(FILES / name), "sha256": pinned_sha256(FILES / name, 0)}
+
+
 _CLASSIFIER = {"buckets": 500, "min_word_count": 1, "epochs": 10, "learning_rate": 0.5}
 CASES: dict[str, list[dict[str, Any]]] = {
     "normalize": [{}, {"max_empty_lines": 0, "skip_domains": ["skipped"]}],
@@ -104,4 +113,10 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "score-sampling": [{"score": "score", "fraction": 0.4, "temperature": 0.2, "skip_domains": ["skipped"]}],
     "combine-scores": [{"weights": {"score": 2}, "weights_by_domain": {"edited": {"score": -1}}}, {"weights": {"score": 1}, "scale": "rank"}],
     "quadmix": [{"score": "score", "function": {"steepness": 5, "threshold": 0.5, "exponent": 1.5, "base_rate": 0.2}, "skip_domains": ["skipped"]}],
+    "dsir": [{"target": {"domains": ["edited"]}, "skip_domains": ["skipped"]}],
+    "ngram-perplexity": [{"reference": {"domains": ["edited"]}, "order": 3, "skip_domains": ["skipped"]}],
+    "model-perplexity": [{"model": file("lm", "name"), "max_tokens": 16}],
+    "fasttext-score": [{"model": file("reference.bin"), "label": "reference", "max_characters": 100}],
+    "huggingface-classifier": [{"model": file("classifier", "name"), "label": "good", "max_tokens": 16}],
+    "preselect": [{"losses": file("losses.csv"), "models": ["small", "middle", "large"], "share": 0.4, "classifier": _CLASSIFIER}],
 }

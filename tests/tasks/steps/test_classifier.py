@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from models.frozen import StudyError
 from models.quality_classifier import ClassifierConfig
 from tasks.steps.base import draw_keys
-from tasks.steps.quality import QualityClassifier, Reference
+from tasks.steps.quality import QualityClassifier
+from tasks.steps.reference import Reference
 from tests.models.test_quality_classifier import MUSIC, RIVER, texts
 from tests.tasks.steps.some_documents import CONTEXT, apply, documents
 
