@@ -9,6 +9,7 @@ from tasks.steps.c4 import C4
 from tasks.steps.cleaning import Normalize
 from tasks.steps.combine import CombineScores
 from tasks.steps.dsir import Dsir
+from tasks.steps.edit_programs import EditPrograms
 from tasks.steps.exact_duplicates import ExactDuplicates
 from tasks.steps.fasttext_score import FastTextScore
 from tasks.steps.gopher_quality import GopherQuality
@@ -22,6 +23,7 @@ from tasks.steps.preselect import PreSelect
 from tasks.steps.quadmix import QuadmixSampling
 from tasks.steps.quality import QualityClassifier
 from tasks.steps.quota import DomainQuota
+from tasks.steps.rewrite import Rewrite
 from tasks.steps.sampling import ScoreSampling
 from tasks.steps.selection import TopFraction
 from tasks.steps.threshold import ScoreThreshold
@@ -47,6 +49,8 @@ Step = Annotated[
     | ModelPerplexity
     | FastTextScore
     | HuggingFaceClassifier
-    | PreSelect,
+    | PreSelect
+    | EditPrograms
+    | Rewrite,
     Field(discriminator="step"),
 ]

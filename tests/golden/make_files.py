@@ -4,6 +4,7 @@ Torch's and fastText's initial weights may differ between versions, what is made
 """
 
 import random
+from typing import Any
 
 import polars as pl
 import torch
@@ -13,14 +14,14 @@ from transformers import BertConfig, BertForSequenceClassification, LlamaConfig,
 from models.quality_classifier import ClassifierConfig, fit
 from tests.golden.step_cases import FILES, LIKE_EDITED, TEXTS, WORDS, corpus
 
-SHAPE = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 16}
+SHAPE: dict[str, Any] = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 16}
 
 
 def make_files() -> None:
     torch.manual_seed(0)
     words = sorted({"[PAD]", "[UNK]", *WORDS})
-    shape = {**SHAPE, "vocab_size": len(words)}
-    labels = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
+    shape: dict[str, Any] = {**SHAPE, "vocab_size": len(words)}
+    labels: dict[str, Any] = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
     tokens = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
     tokens.pre_tokenizer = pre_tokenizers.Whitespace()
     made = {
@@ -39,6 +40,9 @@ def make_files() -> None:
         losses = [3, 2, 1] if text.endswith("reference") else draw.choice([[1, 2, 3], [2, 1, 3], [1, 3, 2], [3, 1, 2]])
         rows += [{"id": id, "model": model, "loss": loss} for model, loss in zip(("small", "middle", "large"), losses, strict=True)]
     pl.DataFrame(rows).write_csv(FILES / "losses.csv")
+    programs = ["remove_lines(0, 0)", "keep_doc()", "normalize('the', 'that')", "drop_doc()", "import os", "remove_lines(1, 2)\nnormalize(' ', '  ')"]
+    written = [{"id": id, "program": programs[i % len(programs)]} for i, id in enumerate(corpus()["id"].to_pylist()) if i % 5]
+    pl.DataFrame(written).write_ndjson(FILES / "programs.jsonl")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Hugging Face models that these tests make themselves, tiny and untrained, saved and loaded as any other."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from tests.tasks.steps.some_documents import apply, documents
 WORDS = ["[PAD]", "[UNK]", "the", "river", "flows", "violin", "plays", "a", "song"]
 TEXTS = ["the river flows", "a violin plays a song the river", "the", "unheard words", "river " * 50]
 TABLE = documents(TEXTS)
-SHAPE = {"vocab_size": len(WORDS), "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+SHAPE: dict[str, Any] = {"vocab_size": len(WORDS), "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def folder(tmp_path_factory) -> Path:
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
     torch.manual_seed(0)
-    labels = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
+    labels: dict[str, Any] = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
     made = {
         "classifier": BertForSequenceClassification(BertConfig(**SHAPE, max_position_embeddings=64, **labels)),
         "regression": BertForSequenceClassification(BertConfig(**SHAPE, max_position_embeddings=64, num_labels=1)),
