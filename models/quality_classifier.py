@@ -1,6 +1,6 @@
-"""A fastText classifier of reference text against other text: fitted, checked on held-out text, refused when it can't tell them apart."""
+"""A fastText classifier of reference text, of one class or several, against other text: fitted, checked on held-out text, refused when it fails."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -13,7 +13,8 @@ from models.frozen import Frozen, StudyError
 if TYPE_CHECKING:
     from fasttext.FastText import _FastText
 
-REFERENCE, OTHER = "__label__reference", "__label__other"
+LABEL = "__label__"
+REFERENCE, OTHER = "reference", "other"  # the first is any class, or the only one
 MIN_TEXTS = 50  # of each kind: held-out figures of fewer say nothing
 
 
@@ -38,50 +39,60 @@ class CalibrationBin(Frozen):
     reference_share: float
 
 
-class ClassifierReport(Frozen):
-    """How well a classifier tells held-out reference text from other text."""
+class ScoreReport(Frozen):
+    """How well a score tells held-out texts that it should find from others."""
+
+    auc: float  # probability that a text of the kind scores higher than another one; 0.5 is chance
+    expected_calibration_error: float  # |mean score - share of the kind|, mean over the bins weighted by their texts
+    calibration: tuple[CalibrationBin, ...]  # the bins that hold texts, lowest scores first
+
+
+class ClassifierReport(ScoreReport):
+    """How well a classifier tells held-out reference text, of whatever class, from other text."""
 
     num_reference: int
     num_other: int
     num_heldout: int
-    auc: float  # probability that a reference text scores higher than another one; 0.5 is chance
-    auc_by_group: dict[str, float]  # the same against the other texts of one group
-    expected_calibration_error: float  # |mean score - share of reference|, mean over the bins weighted by their texts
-    calibration: tuple[CalibrationBin, ...]  # the bins that hold texts, lowest scores first
+    auc_by_group: dict[str, float]  # the same AUC against the other texts of one group
+    classes: dict[str, ScoreReport]  # each of several classes against all other text; empty when there is one
 
 
 def fit(
-    reference: Sequence[str], other: Sequence[str], groups: Sequence[str], config: ClassifierConfig, seed: int
+    reference: Mapping[str, Sequence[str]], other: Sequence[str], groups: Sequence[str], config: ClassifierConfig, seed: int
 ) -> tuple["_FastText", ClassifierReport]:
     """Trains on one thread: the same texts in the same order give the same weights.
 
     Args:
+        reference: texts by class; one class, or several that are told apart too.
         groups: a name for each of `other`, by which the report divides them.
 
     Raises:
         StudyError: too few texts, a training that diverged, scores that are NaN or all the same, an AUC on held-out text below `min_auc`.
     """
-    if min(len(reference), len(other)) < MIN_TEXTS:
+    counts = {**{name: len(texts) for name, texts in reference.items()}, OTHER: len(other)}
+    if min(counts.values()) < MIN_TEXTS:
         raise StudyError(
-            f"A quality classifier needs {MIN_TEXTS} reference and {MIN_TEXTS} other documents; there are {len(reference)} and {len(other)}."
+            f"A quality classifier needs {MIN_TEXTS} documents of each kind; there are "
+            f"{', '.join(f'{count} {name}' for name, count in counts.items())}."
         )
-    texts = prepare([*reference, *other])
-    is_reference = np.arange(len(texts)) < len(reference)
+    texts = prepare([text for texts in (*reference.values(), other) for text in texts])
+    kind = np.repeat(list(counts), list(counts.values()))
     order = np.random.default_rng(seed).permutation(len(texts))
     heldout, train = np.split(order, [round(len(texts) * config.heldout_share)])
-    model = _train([f"{REFERENCE if is_reference[i] else OTHER} {texts[i]}" for i in train], config, seed)
+    model = _train([f"{LABEL}{kind[i]} {texts[i]}" for i in train], config, seed)
     scores = _score([texts[i] for i in heldout], model)
-    report = _report(scores, is_reference[heldout], np.array([*[""] * len(reference), *groups])[heldout])
-    if not report.auc >= config.min_auc:
-        raise StudyError(
-            f"The quality classifier can't tell reference from other text: on {report.num_heldout} held-out documents its AUC is {report.auc:.3f}, "
-            f"below min_auc {config.min_auc}. Choose a reference that differs from the rest, or give it more documents or epochs."
-        )
+    report = _report(scores, kind[heldout], np.array([*[""] * (len(texts) - len(other)), *groups])[heldout])
+    for name, part in {"reference": report, **report.classes}.items():
+        if not part.auc >= config.min_auc:
+            raise StudyError(
+                f"The quality classifier can't tell {name} from other text: on {report.num_heldout} held-out documents its AUC is {part.auc:.3f}, "
+                f"below min_auc {config.min_auc}. Choose a reference that differs from the rest, or give it more documents or epochs."
+            )
     return model, report
 
 
-def score(texts: Sequence[str], model: "_FastText") -> np.ndarray:
-    """The probability of being reference text, float32, for each text.
+def score(texts: Sequence[str], model: "_FastText") -> dict[str, np.ndarray]:
+    """By class, the probability of being such text, float32, for each text; under `reference` that of being of any class.
 
     Raises:
         StudyError: when one is NaN.
@@ -120,34 +131,48 @@ def _train(lines: list[str], config: ClassifierConfig, seed: int) -> "_FastText"
             raise StudyError(f"The quality classifier could not be trained on {len(lines)} documents: {error}") from error
 
 
-def _score(lines: list[str], model: "_FastText") -> np.ndarray:
+def _score(lines: list[str], model: "_FastText") -> dict[str, np.ndarray]:
     """The softmax of fastText's own `predict`, which adds 1e-5 to every probability: most of a corpus that is unlike the reference would tie."""
-    vectors = np.array([model.get_sentence_vector(line) for line in lines], np.float64).reshape(len(lines), model.get_dimension())
-    other, reference = (model.get_output_matrix().astype(np.float64)[model.get_labels().index(label)] for label in (OTHER, REFERENCE))
-    scores = 1 / (1 + np.exp(np.clip(vectors @ (other - reference), -80, 80)))  # beyond that float32 has nothing to tell
-    if np.isnan(scores).any():
-        raise StudyError(f"The quality classifier gives no score to {np.isnan(scores).sum()} of {len(scores)} documents: its training diverged.")
-    return scores.astype(np.float32)
+    vectors_ND = np.array([model.get_sentence_vector(line) for line in lines], np.float64).reshape(len(lines), model.get_dimension())
+    labels = [str(label).removeprefix(LABEL) for label in model.get_labels()]
+    logits = dict(zip(labels, model.get_output_matrix().astype(np.float64) @ vectors_ND.T, strict=True))
+    classes = sorted(set(labels) - {OTHER})
+    kinds = {REFERENCE: classes, **({name: [name] for name in classes} if len(classes) > 1 else {})}
+    scores = {name: _probability(logits, inside) for name, inside in kinds.items()}
+    if missing := np.isnan(scores[REFERENCE]).sum():
+        raise StudyError(f"The quality classifier gives no score to {missing} of {len(lines)} documents: its training diverged.")
+    return scores
 
 
-def _report(scores: np.ndarray, is_reference: np.ndarray, groups: np.ndarray) -> ClassifierReport:
+def _probability(logits: dict[str, np.ndarray], inside: list[str]) -> np.ndarray:
+    """Of the labels `inside` together."""
+    for_it, against = (np.logaddexp.reduce([logits[name] for name in names]) for names in (inside, sorted(logits.keys() - set(inside))))
+    return (1 / (1 + np.exp(np.clip(against - for_it, -80, 80)))).astype(np.float32)  # beyond that float32 has nothing to tell
+
+
+def _report(scores: dict[str, np.ndarray], kind: np.ndarray, groups: np.ndarray) -> ClassifierReport:
+    positive = scores[REFERENCE][kind != OTHER]
+    of_groups = {str(group): scores[REFERENCE][(kind == OTHER) & (groups == group)] for group in np.unique(groups[kind == OTHER])}
+    return ClassifierReport(
+        **dict(_score_report(scores[REFERENCE], kind != OTHER)),
+        num_reference=len(positive),
+        num_other=int((kind == OTHER).sum()),
+        num_heldout=len(kind),
+        auc_by_group={group: area_under_curve(positive, negative) for group, negative in of_groups.items()},
+        classes={name: _score_report(score, kind == name) for name, score in scores.items() if name != REFERENCE},
+    )
+
+
+def _score_report(scores: np.ndarray, is_kind: np.ndarray) -> ScoreReport:
     if np.ptp(scores) == 0:
         raise StudyError(f"The quality classifier gives all {len(scores)} held-out documents the same score {scores[0]:.4f}: it has learned nothing.")
     tenth = np.minimum((scores * 10).astype(int), 9)
     bins = [
-        CalibrationBin(num_texts=inside.sum(), mean_score=scores[inside].mean(dtype=float), reference_share=is_reference[inside].mean())
+        CalibrationBin(num_texts=inside.sum(), mean_score=scores[inside].mean(dtype=float), reference_share=is_kind[inside].mean())
         for inside in (tenth == i for i in np.unique(tenth))
     ]
-    positive, negative = scores[is_reference], scores[~is_reference]
-    return ClassifierReport(
-        num_reference=int(is_reference.sum()),
-        num_other=int((~is_reference).sum()),
-        num_heldout=len(scores),
-        auc=area_under_curve(positive, negative),
-        auc_by_group={
-            str(group): area_under_curve(scores[is_reference], scores[~is_reference & (groups == group)])
-            for group in np.unique(groups[~is_reference])
-        },
+    return ScoreReport(
+        auc=area_under_curve(scores[is_kind], scores[~is_kind]),
         expected_calibration_error=sum(abs(b.mean_score - b.reference_share) * b.num_texts for b in bins) / len(scores),
         calibration=tuple(bins),
     )

@@ -34,6 +34,9 @@ REMOVED_SCHEMA = pa.schema(
     ]
 )
 
+# Which steps may annotate that draw a document more than once: how often it stands in the token stream's supply; null is once.
+COPIES = pa.field("copies", pa.int32())
+
 SHARD_BYTES = 32 << 20  # of text: small enough for a few in memory per worker, large enough for few files
 
 

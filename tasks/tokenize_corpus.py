@@ -10,7 +10,7 @@ import numpy as np
 from models.frozen import Frozen
 from tasks import layout
 from tasks.atomic import read_json, replace_directory, write_json
-from tasks.documents import read_shards
+from tasks.documents import COPIES, read_shards
 from tasks.stage import main
 from tasks.study import Study
 
@@ -18,7 +18,8 @@ MANIFEST = "manifest.json"
 
 
 class DomainTokens(Frozen):
-    """What `<domain>.bin` holds; `<domain>.offsets.npy` has where each document starts, and the end: uint64 [documents + 1]."""
+    """What `<domain>.bin` holds, each document as often as its `copies` say; `<domain>.offsets.npy` has where each starts, and the end: uint64
+    [documents + 1]."""
 
     documents: int
     tokens: int  # end-of-text tokens included
@@ -65,15 +66,17 @@ def tokenize_corpus(study: Study, recipe: str) -> TokensManifest:
     dtype = np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
     with replace_directory(layout.TOKENS / recipe) as directory, ExitStack() as files:
         writers: dict[str, DomainWriter] = {}
-        for table in read_shards(layout.kept(recipe), ["text", "domain"]):
+        for table in read_shards(layout.kept(recipe)):
             texts, domains = table["text"].to_pylist(), table["domain"].to_pylist()
+            copies = table[COPIES.name].fill_null(1).to_pylist() if COPIES.name in table.column_names else [1] * len(texts)
             for start in range(0, len(texts), BATCH_DOCUMENTS):
                 batch = texts[start : start + BATCH_DOCUMENTS]
                 encoded = tokenizer.backend_tokenizer.encode_batch_fast(batch, add_special_tokens=False)
-                for text, domain, encoding in zip(batch, domains[start:], encoded, strict=False):
+                for text, domain, num_copies, encoding in zip(batch, domains[start:], copies[start:], encoded, strict=False):
                     if domain not in writers:
                         writers[domain] = DomainWriter(files.enter_context((directory / f"{domain}.bin").open("wb")), dtype)
-                    writers[domain].add(text, [*encoding.ids, end_of_text_id])
+                    for _ in range(num_copies):
+                        writers[domain].add(text, [*encoding.ids, end_of_text_id])
         for domain, writer in writers.items():
             np.save(directory / f"{domain}.offsets.npy", np.array(writer.offsets, dtype=np.uint64))
         manifest = TokensManifest(

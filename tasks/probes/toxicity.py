@@ -1,11 +1,11 @@
 """How toxic what a model writes is, in the eyes of a fastText classifier: sampled continuations of held-out documents' beginnings."""
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from models.frozen import StudyError, nearest
+from models.fasttext_file import known_label, label_probabilities, load, sha256_of
+from models.frozen import StudyError
 from tasks.benchmarks.choice_metrics import average
 from tasks.benchmarks.estimate import Estimate
 from tasks.benchmarks.version import Outline, digest
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TOXICITY = "toxicity"
 PROBABILITY = "mean_probability"  # of the label, mean over generations
 SHARE = "toxic_share"  # of generations whose probability reaches the threshold
-LABEL = "__label__"
+WHERE = "evaluation.probes.toxicity"
 
 
 class Toxicity:
@@ -34,10 +34,10 @@ class Toxicity:
         self.config, self.tokenizer, self.seed, self.batch_sequences = config, tokenizer, seed, batch_sequences
         self.end_of_text = heldout.end_of_text
         self.classifier, file_sha256 = load_classifier(config)
-        self.label = known_label(config, self.classifier)
+        self.label = known_label(self.classifier, config.label, f"{WHERE}.label")
         self.prompts = heldout.excerpts(EVERYWHERE, config.prompt_tokens, config.generations, seed)
         if not len(self.prompts):
-            raise StudyError(f"evaluation.probes.toxicity: no held-out document has prompt_tokens {config.prompt_tokens}: lower it.")
+            raise StudyError(f"{WHERE}: no held-out document has prompt_tokens {config.prompt_tokens}: lower it.")
         settings = config.model_dump(exclude={"classifier", "label", "sha256"}) | {"classifier": file_sha256, "label": self.label, "seed": seed}
         self.outline = Outline(harness=OURS, settings=settings, items=tuple(map(digest, self.prompts.tolist())))
 
@@ -56,36 +56,10 @@ class Toxicity:
 
 def load_classifier(config: ToxicityConfig) -> tuple["_FastText", str]:
     """With the SHA-256 of its file."""
-    import fasttext
-
     path = Path(config.classifier)
     if not path.is_file():
-        raise StudyError(f"evaluation.probes.toxicity.classifier: there is no file '{path}': give a fastText model's path, or leave toxicity out.")
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+        raise StudyError(f"{WHERE}.classifier: there is no file '{path}': give a fastText model's path, or leave toxicity out.")
+    found = sha256_of(path)
     if config.sha256 not in (None, found):
-        raise StudyError(f"evaluation.probes.toxicity: '{path}' has the sha256 {found}, not {config.sha256}: give back the file, or the new sha256.")
-    try:
-        return fasttext.load_model(str(path)), found
-    except ValueError as error:
-        raise StudyError(f"evaluation.probes.toxicity.classifier: '{path}' is no fastText model: {error}") from error
-
-
-def known_label(config: ToxicityConfig, classifier: "_FastText") -> str:
-    labels = cast("list[str]", classifier.get_labels())
-    label = LABEL + config.label.removeprefix(LABEL)
-    if label not in labels:
-        shown = ", ".join(sorted(known.removeprefix(LABEL) for known in labels)[:20])
-        raise StudyError(
-            f"evaluation.probes.toxicity.label: '{config.classifier}' has no label '{config.label}'{nearest(label, labels)}; it has {shown}."
-        )
-    return label
-
-
-def label_probabilities(classifier: "_FastText", label: str, texts: Sequence[str]) -> list[float]:
-    """The label's probability for each text, as one line."""
-    if not texts:
-        return []
-    labels, probabilities = classifier.predict([" ".join(text.split()) for text in texts], k=-1)
-    by_text = (dict(zip(*pair, strict=True)) for pair in zip(labels, probabilities, strict=True))
-    return [min(float(found[label]), 1.0) for found in by_text]  # rounding takes the sum of probabilities over 1
+        raise StudyError(f"{WHERE}: '{path}' has the sha256 {found}, not {config.sha256}: give back the file, or the new sha256.")
+    return load(path, f"{WHERE}.classifier"), found

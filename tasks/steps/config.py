@@ -4,16 +4,30 @@ from typing import Annotated
 
 from pydantic import Field
 
+from tasks.steps.band import ScoreBand
 from tasks.steps.c4 import C4
 from tasks.steps.cleaning import Normalize
+from tasks.steps.combine import CombineScores
+from tasks.steps.dsir import Dsir
+from tasks.steps.edit_programs import EditPrograms
 from tasks.steps.exact_duplicates import ExactDuplicates
+from tasks.steps.fasttext_score import FastTextScore
 from tasks.steps.gopher_quality import GopherQuality
 from tasks.steps.gopher_repetition import GopherRepetition
+from tasks.steps.huggingface_classifier import HuggingFaceClassifier
 from tasks.steps.language import Language
 from tasks.steps.line_duplicates import LineDuplicates
+from tasks.steps.model_perplexity import ModelPerplexity
 from tasks.steps.near_duplicates import NearDuplicates
+from tasks.steps.ngram_perplexity import NgramPerplexity
+from tasks.steps.preselect import PreSelect
+from tasks.steps.quadmix import QuadmixSampling
 from tasks.steps.quality import QualityClassifier
+from tasks.steps.quota import DomainQuota
+from tasks.steps.rewrite import Rewrite
+from tasks.steps.sampling import ScoreSampling
 from tasks.steps.selection import TopFraction
+from tasks.steps.threshold import ScoreThreshold
 
 Step = Annotated[
     Normalize
@@ -25,6 +39,20 @@ Step = Annotated[
     | NearDuplicates
     | LineDuplicates
     | QualityClassifier
-    | TopFraction,
+    | ScoreThreshold
+    | TopFraction
+    | ScoreBand
+    | DomainQuota
+    | ScoreSampling
+    | CombineScores
+    | QuadmixSampling
+    | Dsir
+    | NgramPerplexity
+    | ModelPerplexity
+    | FastTextScore
+    | HuggingFaceClassifier
+    | PreSelect
+    | EditPrograms
+    | Rewrite,
     Field(discriminator="step"),
 ]

@@ -1,9 +1,11 @@
 """Fixed documents that touch what each curation step decides, and the settings under which it is shown them."""
 
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from tasks.steps.pinned import pinned_sha256
 from tests.tasks.steps.some_documents import documents
 
 TEXT = "the river and its old bridge have stood with that quiet town of mills since people began to trade wool there"
@@ -87,6 +89,13 @@ def corpus() -> pa.Table:
     return table.set_column(table.schema.get_field_index("lang"), table.schema.field("lang"), pa.array(langs, pa.string()))
 
 
+FILES = Path("tests/golden/files")  # made by make_files.py, once
+
+
+def file(name: str, key: str = "path") -> dict[str, str]:
+    return {key: str(FILES / name), "sha256": pinned_sha256(FILES / name, 0)}
+
+
 _CLASSIFIER = {"buckets": 500, "min_word_count": 1, "epochs": 10, "learning_rate": 0.5}
 CASES: dict[str, list[dict[str, Any]]] = {
     "normalize": [{}, {"max_empty_lines": 0, "skip_domains": ["skipped"]}],
@@ -99,4 +108,18 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "line-duplicates": [{"max_documents": 2}, {}, {"unit": "paragraph", "max_documents": 1, "skip_domains": ["skipped"]}],
     "quality-classifier": [{"reference_domains": ["edited"], "classifier": _CLASSIFIER, "skip_domains": ["skipped"]}],
     "top-fraction": [{"fraction": 0.5, "score": "score"}, {"fraction": 0.3, "score": "score", "by": None, "skip_domains": ["skipped"]}],
+    "score-threshold": [{"score": "score", "minimum": 0.25, "maximum": 0.8, "minimum_by_domain": {"edited": 0.5}}],
+    "score-band": [{"score": "score", "start": 0.2, "end": 0.6}],
+    "domain-quota": [{"quotas": {"web": 20, "edited": 10}, "score": "score"}, {"quotas": {"web": 5000}, "unit": "bytes", "score": None}],
+    "score-sampling": [{"score": "score", "fraction": 0.4, "temperature": 0.2, "skip_domains": ["skipped"]}],
+    "combine-scores": [{"weights": {"score": 2}, "weights_by_domain": {"edited": {"score": -1}}}, {"weights": {"score": 1}, "scale": "rank"}],
+    "quadmix": [{"score": "score", "function": {"steepness": 5, "threshold": 0.5, "exponent": 1.5, "base_rate": 0.2}, "skip_domains": ["skipped"]}],
+    "dsir": [{"target": {"domains": ["edited"]}, "skip_domains": ["skipped"]}],
+    "ngram-perplexity": [{"reference": {"domains": ["edited"]}, "order": 3, "skip_domains": ["skipped"]}],
+    "model-perplexity": [{"model": file("lm", "name"), "max_tokens": 16}],
+    "fasttext-score": [{"model": file("reference.bin"), "label": "reference", "max_characters": 100}],
+    "huggingface-classifier": [{"model": file("classifier", "name"), "label": "good", "max_tokens": 16}],
+    "preselect": [{"losses": file("losses.csv"), "models": ["small", "middle", "large"], "share": 0.4, "classifier": _CLASSIFIER}],
+    "edit-programs": [{"programs": file("programs.jsonl")}, {"programs": file("programs.jsonl"), "invalid": "drop"}],
+    "rewrite": [{"endpoint": {"url": "http://127.0.0.1:9/v1", "model": "none"}, "score": "score", "below": 0}],  # asks for none; tests/tasks/steps
 }

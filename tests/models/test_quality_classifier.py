@@ -37,11 +37,11 @@ def test_the_installed_files_are_fasttext_communitys():
 @pytest.mark.parametrize("seed", range(20))
 def test_no_training_is_nan_and_labels_are_right(seed):
     """Several wheels of fastText silently train NaN models on recent CPUs: fasttext 0.9.3 23 of 40, fasttext-numpy2-wheel 15 of 40."""
-    model, report = fit(texts(RIVER, 100, seed), texts(MUSIC, 100, seed + 1000), ["music"] * 100, CONFIG, seed)
+    model, report = fit({"reference": texts(RIVER, 100, seed)}, texts(MUSIC, 100, seed + 1000), ["music"] * 100, CONFIG, seed)
     for matrix in (model.get_input_matrix(), model.get_output_matrix()):
         assert np.isfinite(matrix).all()
     assert report.auc > 0.95
-    scores = score(["the water of the river bank", "a violin and a choir"], model)
+    scores = score(["the water of the river bank", "a violin and a choir"], model)["reference"]
     assert scores[0] > 0.5 > scores[1]
     labels, probabilities = model.predict("a violin and a choir")  # one text: the path that NumPy 2 breaks in other wheels
     assert labels == ("__label__other",)
@@ -49,22 +49,26 @@ def test_no_training_is_nan_and_labels_are_right(seed):
 
 
 def test_scores_are_fasttexts_own_probabilities_without_their_floor():
-    model, _ = fit(texts(RIVER, 200, 0), texts(MUSIC, 200, 1), ["music"] * 200, CONFIG, 0)
+    model, _ = fit({"reference": texts(RIVER, 200, 0)}, texts(MUSIC, 200, 1), ["music"] * 200, CONFIG, 0)
     tried = texts(RIVER + MUSIC, 50, 2)
     labels, probabilities = model.predict(prepare(tried), k=2)
     theirs = [dict(zip(*both, strict=True))["__label__reference"] for both in zip(labels, probabilities, strict=True)]
-    np.testing.assert_allclose(score(tried, model), theirs, atol=3e-5)
+    np.testing.assert_allclose(score(tried, model)["reference"], theirs, atol=3e-5)
 
 
 def test_the_same_texts_and_seed_give_the_same_weights_and_another_seed_others():
-    data = texts(RIVER, 100, 0), texts(MUSIC, 100, 1), ["music"] * 100
+    data = {"reference": texts(RIVER, 100, 0)}, texts(MUSIC, 100, 1), ["music"] * 100
     first, again, other = (fit(*data, CONFIG, seed)[0].get_input_matrix() for seed in (1, 1, 2))
     assert first.tobytes() == again.tobytes() != other.tobytes()
 
 
 def test_the_report_is_of_texts_that_were_not_trained_on():
     _, report = fit(
-        texts(RIVER, 300, 0, 0.1), texts(MUSIC, 150, 1, 0.1) + texts([*RIVER], 150, 2, 0.1), ["music"] * 150 + ["rivers"] * 150, CONFIG, 0
+        {"reference": texts(RIVER, 300, 0, 0.1)},
+        texts(MUSIC, 150, 1, 0.1) + texts([*RIVER], 150, 2, 0.1),
+        ["music"] * 150 + ["rivers"] * 150,
+        CONFIG,
+        0,
     )
     assert report.num_reference + report.num_other == report.num_heldout == 120
     assert report.auc_by_group["music"] > 0.9
@@ -74,25 +78,36 @@ def test_the_report_is_of_texts_that_were_not_trained_on():
     assert 0 <= report.expected_calibration_error < 0.5
 
 
+def test_several_classes_are_told_from_each_other_and_from_the_rest():
+    reference = {"rivers": texts(RIVER, 200, 0), "music": texts(MUSIC, 200, 1)}
+    model, report = fit(reference, texts(COMMON, 200, 2), [""] * 200, CONFIG, 0)
+    assert set(report.classes) == {"rivers", "music"}
+    assert min(report.auc, *(part.auc for part in report.classes.values())) > 0.95
+    scores = score(["the river bank", "a violin and a choir", "that it was in the a"], model)
+    assert scores["rivers"].argmax() == 0
+    assert scores["music"].argmax() == 1
+    np.testing.assert_allclose(scores["rivers"] + scores["music"], scores["reference"], rtol=1e-5)
+
+
 def test_what_can_not_be_told_apart_is_refused_with_its_figures():
     with pytest.raises(StudyError, match=r"can't tell .* held-out documents its AUC is 0\.\d+, below min_auc 0\.6"):
-        fit(texts(RIVER, 300, 0), texts(RIVER, 300, 1), [""] * 300, CONFIG, 0)
+        fit({"reference": texts(RIVER, 300, 0)}, texts(RIVER, 300, 1), [""] * 300, CONFIG, 0)
 
 
 def test_too_few_texts_are_refused():
-    with pytest.raises(StudyError, match="there are 49 and 60"):
-        fit(texts(RIVER, 49, 0), texts(MUSIC, 60, 1), [""] * 60, CONFIG, 0)
+    with pytest.raises(StudyError, match="there are 49 reference, 60 other"):
+        fit({"reference": texts(RIVER, 49, 0)}, texts(MUSIC, 60, 1), [""] * 60, CONFIG, 0)
 
 
 def test_a_diverging_training_is_refused():
     with pytest.raises(StudyError, match=r"could not be trained|gives no score"):
-        fit(texts(RIVER, 100, 0), texts(MUSIC, 100, 1), [""] * 100, CONFIG.model_copy(update={"learning_rate": 1e30}), 0)
+        fit({"reference": texts(RIVER, 100, 0)}, texts(MUSIC, 100, 1), [""] * 100, CONFIG.model_copy(update={"learning_rate": 1e30}), 0)
 
 
 def test_constant_scores_are_refused():
     """No word is frequent enough to be in the vocabulary but the one that all texts share."""
     with pytest.raises(StudyError, match=r"all \d+ held-out documents the same score"):
-        fit(["same"] * 100, ["same"] * 100, [""] * 100, CONFIG, 0)
+        fit({"reference": ["same"] * 100}, ["same"] * 100, [""] * 100, CONFIG, 0)
 
 
 def test_no_text_passes_for_a_label_or_ends_the_line():
@@ -105,12 +120,12 @@ def test_no_text_passes_for_a_label_or_ends_the_line():
 @settings(deadline=None)
 @given(st.lists(st.text(max_size=100), max_size=20))
 def test_any_text_has_a_score(some):
-    scores = score(some, ANY_MODEL)
+    scores = score(some, ANY_MODEL)["reference"]
     assert scores.shape == (len(some),)
     assert np.isfinite(scores).all()
 
 
-ANY_MODEL, _ = fit(texts(RIVER, 100, 0), texts(MUSIC, 100, 1), ["music"] * 100, CONFIG, 0)
+ANY_MODEL, _ = fit({"reference": texts(RIVER, 100, 0)}, texts(MUSIC, 100, 1), ["music"] * 100, CONFIG, 0)
 
 
 @given(st.lists(st.integers(0, 5), min_size=1), st.lists(st.integers(0, 5), min_size=1))

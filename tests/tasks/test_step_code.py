@@ -44,7 +44,7 @@ def changed_by(path: Path, text: str, root: Path) -> set[str]:
         "tasks/steps/normalised_text.py": {"exact-duplicates", "near-duplicates"},
         "tasks/steps/minhash.py": {"near-duplicates"},
         "tasks/sources/package_index.py": {"language"},  # imported inside a function
-        "models/quality_classifier.py": {"quality-classifier"},
+        "models/quality_classifier.py": {"preselect", "quality-classifier"},
         "tasks/steps/base.py": set(),  # a dependency of `curate` itself
         "tasks/report_page/page.py": set(),
     }.items(),

@@ -7,7 +7,7 @@ from transformers import AutoTokenizer
 
 from models.frozen import StudyError
 from tasks import layout
-from tasks.documents import DOCUMENT_SCHEMA, write_shards
+from tasks.documents import COPIES, DOCUMENT_SCHEMA, read_shards, write_shards
 from tasks.study import Study, TokenizerConfig
 from tasks.tokenize_corpus import load_tokens, tokenize_corpus
 from tasks.train_tokenizer import load_pretrained, sample, train_tokenizer
@@ -38,6 +38,19 @@ def test_tokens_are_the_texts_of_their_domain_in_order_and_counted(study):
         assert [tokenizer.decode(document[:-1]) for document in documents] == expected
         record = manifest.domains[domain]
         assert (record.documents, record.tokens, record.bytes) == (40, len(ids), sum(len(t.encode()) for t in expected))
+
+
+def test_a_document_stands_as_often_as_its_copies_say(study):
+    train_tokenizer(study)
+    once = tokenize_corpus(study, "raw").domains
+    table = pa.concat_tables(read_shards(layout.kept("raw")))
+    copies = [None if i % 2 else 3 for i in range(table.num_rows)]
+    write_shards(layout.kept("drawn"), [table.append_column(COPIES, pa.array(copies, COPIES.type))], pa.schema([*DOCUMENT_SCHEMA, COPIES]))
+    drawn = tokenize_corpus(study, "drawn").domains
+    assert {name: drawn[name].documents for name in drawn} == {name: 2 * once[name].documents for name in once}
+    ids, offsets = load_tokens(layout.TOKENS / "drawn").tokens_by_domain["cat"], np.load(layout.TOKENS / "drawn" / "cat.offsets.npy").astype(int)
+    first, second, third, fourth = (ids[a:b].tolist() for a, b in list(pairwise(offsets))[:4])
+    assert first == second == third != fourth
 
 
 def test_a_document_that_spells_the_end_of_text_does_not_end_itself(study):

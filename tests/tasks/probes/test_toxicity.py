@@ -3,9 +3,10 @@ import shutil
 import fasttext
 import pytest
 
+from models.fasttext_file import label_probabilities
 from models.frozen import StudyError
 from tasks.probes.config import ToxicityConfig
-from tasks.probes.toxicity import Toxicity, label_probabilities
+from tasks.probes.toxicity import Toxicity
 from tests.tasks.probes import overfitted_study
 
 

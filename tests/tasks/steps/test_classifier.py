@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pydantic import ValidationError
@@ -8,6 +9,7 @@ from models.frozen import StudyError
 from models.quality_classifier import ClassifierConfig
 from tasks.steps.base import draw_keys
 from tasks.steps.quality import QualityClassifier
+from tasks.steps.reference import Reference
 from tests.models.test_quality_classifier import MUSIC, RIVER, texts
 from tests.tasks.steps.some_documents import CONTEXT, apply, documents
 
@@ -56,10 +58,23 @@ def test_the_cut_and_the_order_of_shards_change_no_byte_of_the_model(context, tm
 
 def test_a_reference_may_be_a_source(context):
     by_source = QualityClassifier(step="quality-classifier", reference_sources=("s",), classifier=CONFIG)
-    with pytest.raises(StudyError, match="there are 30 and 30"):
+    with pytest.raises(StudyError, match="there are 30 reference, 30 other"):
         fitted(by_source, [CORPUS], context)
-    with pytest.raises(StudyError, match="there are 0 and 0"):
+    with pytest.raises(StudyError, match="there are 0 reference, 0 other"):
         fitted(QualityClassifier(step="quality-classifier", reference_domains=("nowhere",)), [CORPUS], context)
+
+
+def test_several_classes_have_a_column_each(context):
+    step = STEP.model_copy(
+        update={"reference_domains": (), "classes": {"wet": Reference(domains=("rivers",)), "sung-well": Reference(sources=("t",))}}
+    )
+    corpus = CORPUS.take([*range(100), *range(150, 250), *range(300, 480)]).set_column(2, CORPUS.schema.field("source"), [["s"] * 300 + ["t"] * 80])
+    kept = apply(step, corpus, context, fitted(step, [corpus], context)).kept
+    assert kept.column_names[-3:] == ["quality_score", "quality_score_wet", "quality_score_sung_well"]
+    assert np.mean(kept["quality_score_wet"].to_numpy()[:100]) > 0.8
+    both = Reference(domains=("music",), sources=("s",))
+    with pytest.raises(StudyError, match="can't learn from document 's#00000' in recipe 'test': it is of the classes 'wet' and 'dry'"):
+        fitted(step.model_copy(update={"classes": {"wet": Reference(domains=("rivers",)), "dry": both}}), [corpus], context)
 
 
 def test_a_reference_is_needed():

@@ -1,0 +1,79 @@
+"""How surprising each document is to an n-gram model of reference documents."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, PositiveInt
+
+from models.frozen import StudyError
+from models.ngram_lm import NgramModel, Order, estimate
+from tasks.documents import REMOVED_SCHEMA
+from tasks.steps.base import CorpusStep, StepContext, StepOutcome, draw_keys, set_column
+from tasks.steps.hashed_words import words_of_each
+from tasks.steps.reference import Reference
+
+
+class Estimated(NamedTuple):
+    path: Path
+    record: dict[str, Any]
+
+
+class NgramPerplexity(CorpusStep):
+    """Annotates a document's perplexity exp(-1/N sum_i log p(w_i | w_<i)) by word under an n-gram model with modified Kneser-Ney smoothing (as KenLM
+    estimates), trained here on the reference documents. CCNet (arXiv 1911.00359, section 3.4) trains it on Wikipedia and parts pages into head,
+    middle and tail by it; `score-band` does. Trained on harmful text it is the inverse: what it finds likely is harmful (arXiv 2212.10440).
+
+    Words are in lower case, without a limit of line or sentence; rare ones are one unknown word, so that very foreign text can look likely: drop it
+    by language before.
+    """
+
+    step: Literal["ngram-perplexity"]
+    reference: Reference
+    order: PositiveInt = Field(default=5, le=8, description="words of the longest n-gram")
+    min_word_count: PositiveInt = Field(default=2, description="in the reference; rarer words are the unknown word")
+    max_documents: PositiveInt = Field(default=20_000, description="of the reference, drawn by a hash of the id")
+    output: str = Field(default="perplexity", pattern=r"^[a-z][a-z0-9_]*$", description="the column")
+
+    def annotations(self) -> pa.Schema:
+        return pa.schema([pa.field(self.output, pa.float32())])
+
+    def map(self, table: pa.Table, context: StepContext) -> Path:
+        """The file of the shard's reference documents. Row by row: one that may be drawn."""
+        keyed = pa.table({"key": draw_keys(table, context.seed), "text": table["text"]}).filter(pa.array(self.reference.shown_by(table)))
+        path = context.directory / f"reference-{context.shard:06d}.parquet"
+        pq.write_table(keyed.sort_by("key").slice(0, self.max_documents), path)
+        return path
+
+    def reduce(self, digests: list[Path], context: StepContext) -> Estimated:
+        drawn = pa.concat_tables([pq.read_table(path) for path in digests]).sort_by("key").slice(0, self.max_documents)
+        texts = list(words_of_each(drawn["text"])) if drawn.num_rows else []
+        if not (num_words := sum(map(len, texts))):
+            raise StudyError(f"ngram-perplexity finds no reference text in recipe '{context.recipe}': no document is of {self.reference}.")
+        model = estimate(texts, self.order, self.min_word_count)
+        path = context.directory / "model.npz"
+        np.savez(
+            path,
+            vocabulary=model.vocabulary,
+            **{f"{n} {name}": array for n, order in enumerate(model.orders) for name, array in order._asdict().items()},
+        )
+        ngrams = [len(order.key_G) for order in model.orders]
+        return Estimated(path, {"documents": len(texts), "words": num_words, "vocabulary": len(model.vocabulary), "ngrams_by_order": ngrams})
+
+    def apply(self, table: pa.Table, state: Estimated, context: StepContext) -> StepOutcome:
+        model = _load(state.path)
+        values = [np.exp(-model.log_probabilities(words).mean()) for words in words_of_each(table["text"])]
+        return StepOutcome(set_column(table, self.annotations().field(0), values), REMOVED_SCHEMA.empty_table())
+
+    def record(self, state: Estimated) -> dict[str, Any]:
+        return state.record
+
+
+@lru_cache(maxsize=1)
+def _load(path: Path) -> NgramModel:
+    with np.load(path) as arrays:
+        orders = (len(arrays.files) - 1) // len(Order._fields)
+        return NgramModel(arrays["vocabulary"], tuple(Order(*(arrays[f"{n} {name}"] for name in Order._fields)) for n in range(orders)))
