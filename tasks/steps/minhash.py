@@ -16,10 +16,11 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from tasks.steps.segment_hashes import LANE_BYTES, hash_segments, mix
+
 _BLOCK_BYTES = 1 << 18  # of text at once: its shingles' hashes stay in the processor's cache through all permutations
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _SPACE = ord(" ")
-_LANE_BYTES = 8
 
 
 def signatures(normalised_texts: list[str], ngram_words: int, num_permutations: int) -> np.ndarray:
@@ -62,15 +63,11 @@ def _blocks(normalised_texts: list[str]) -> Iterator[tuple[np.ndarray, np.ndarra
     for first, last in zip(cuts, [*cuts[1:], len(array)], strict=True):
         if first < last:
             block = utf8[offsets[first] : offsets[last]]
-            yield np.concatenate([block, np.zeros(_LANE_BYTES, np.uint8)]), offsets[first : last + 1] - offsets[first]
+            yield np.concatenate([block, np.zeros(LANE_BYTES, np.uint8)]), offsets[first : last + 1] - offsets[first]
 
 
 def _word_hashes(utf8: np.ndarray, starts_D: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of all words of a block, uint64 (words,), and each text's number of words.
-
-    A word is read in lanes of 8 bytes, the last one padded with zeros; its hash is the mixed sum of its lanes, each mixed with its position,
-    and of its length. Most words have one lane.
-    """
+    """Hashes of all words of a block, uint64 (words,), and each text's number of words."""
     num_bytes = starts_D[-1]
     nonempty = starts_D[:-1][starts_D[1:] > starts_D[:-1]]
     is_start = np.zeros(num_bytes + 1, bool)
@@ -81,23 +78,7 @@ def _word_hashes(utf8: np.ndarray, starts_D: np.ndarray) -> tuple[np.ndarray, np
     lengths_W = np.diff(starts_W, append=num_bytes) - ~begins_text
     counts_D = np.diff(np.searchsorted(starts_W, starts_D))
 
-    lanes = np.ndarray(num_bytes + 1, "<u8", utf8, strides=(1,))  # the 8 bytes from each byte on
-    hashes_W = _lane_hashes(lanes, starts_W, lengths_W, np.zeros_like(lengths_W))
-    longer = np.flatnonzero(lengths_W > _LANE_BYTES)
-    if len(longer):
-        further = (lengths_W[longer] - 1) // _LANE_BYTES  # lanes after the first
-        first_lane = np.cumsum(further) - further
-        position = np.arange(further.sum()) - np.repeat(first_lane, further) + 1
-        start = np.repeat(starts_W[longer], further) + position * _LANE_BYTES
-        left = np.repeat(lengths_W[longer], further) - position * _LANE_BYTES
-        hashes_W[longer] += np.add.reduceat(_lane_hashes(lanes, start, left, position), first_lane)
-    return mix(hashes_W + lengths_W.astype(np.uint64)), counts_D
-
-
-def _lane_hashes(lanes: np.ndarray, starts: np.ndarray, lengths: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    surplus_bits = (8 * np.maximum(_LANE_BYTES - lengths, 0)).astype(np.uint64)
-    values = lanes[starts] << surplus_bits
-    return mix(values + (positions.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
+    return hash_segments(utf8, starts_W, lengths_W), counts_D
 
 
 def _shingles(hashes_W: np.ndarray, counts_D: np.ndarray, ngram_words: int) -> tuple[np.ndarray, np.ndarray]:
@@ -123,13 +104,3 @@ def _permutations(num: int) -> tuple[np.ndarray, np.ndarray]:
     """Odd factors and offsets of the permutations x -> factor x + offset modulo 2^32."""
     random = mix(np.arange(1, 2 * num + 1, dtype=np.uint64) * _GOLDEN).astype(np.uint32)
     return random[:num] | np.uint32(1), random[num:]
-
-
-def mix(x: np.ndarray) -> np.ndarray:
-    """The finaliser of splitmix64 (Steele, Lea, Flood 2014), a bijection of uint64 all of whose output bits depend on all input bits."""
-    x = x ^ (x >> np.uint64(30))
-    x *= np.uint64(0xBF58476D1CE4E5B9)
-    x ^= x >> np.uint64(27)
-    x *= np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
-    return x
