@@ -7,6 +7,7 @@ from pydantic import Field
 from tasks.steps.c4 import C4
 from tasks.steps.cleaning import Normalize
 from tasks.steps.exact_duplicates import ExactDuplicates
+from tasks.steps.fineweb import FineWeb
 from tasks.steps.gopher_quality import GopherQuality
 from tasks.steps.gopher_repetition import GopherRepetition
 from tasks.steps.language import Language
@@ -15,6 +16,6 @@ from tasks.steps.quality import QualityClassifier
 from tasks.steps.selection import TopFraction
 
 Step = Annotated[
-    Normalize | Language | GopherQuality | GopherRepetition | C4 | ExactDuplicates | NearDuplicates | QualityClassifier | TopFraction,
+    Normalize | Language | GopherQuality | GopherRepetition | C4 | FineWeb | ExactDuplicates | NearDuplicates | QualityClassifier | TopFraction,
     Field(discriminator="step"),
 ]

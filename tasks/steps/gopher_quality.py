@@ -1,7 +1,7 @@
 """Gopher's rules for quality."""
 
-from functools import cache, partial
-from typing import Literal
+from functools import partial
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -10,15 +10,13 @@ from pydantic import Field
 from tasks.steps.base import BatchStep, StepContext, StepOutcome
 from tasks.steps.ngrams import sum_by_document
 from tasks.steps.rules import Rule, decide_by, measure
-from tasks.steps.segments import TextChunk, hash_word
+from tasks.steps.segments import TextChunk, word_set
 
 STOP_WORDS = {
     "en": ("the", "be", "to", "of", "and", "that", "have", "with"),  # the paper's
     "fr": ("le", "la", "les", "de", "des", "du", "et", "est", "une", "dans", "que", "pour"),
     "es": ("el", "la", "los", "de", "del", "y", "es", "una", "en", "que", "por", "con"),
 }
-
-BULLETS = tuple(mark.encode() for mark in "-*•‣●▪")
 
 
 class GopherQuality(BatchStep):
@@ -29,6 +27,7 @@ class GopherQuality(BatchStep):
     """
 
     step: Literal["gopher-quality"]
+    version: ClassVar[int] = 2
     min_words: int | None = 50
     max_words: int | None = 100_000
     min_mean_word_length: float | None = Field(default=3, description="characters")
@@ -36,6 +35,7 @@ class GopherQuality(BatchStep):
     max_hash_ratio: float | None = Field(default=0.1, description="of '#' to words")
     max_ellipsis_ratio: float | None = Field(default=0.1, description="of '...' and '…' to words")
     max_bullet_lines: float | None = Field(default=0.9, description="share of lines that begin with a bullet point")
+    bullets: str = Field(default="-*•‣●▪", description="the characters that are bullet points")
     max_ellipsis_lines: float | None = Field(default=0.3, description="share of lines that end with an ellipsis")
     min_alphabetic_words: float | None = Field(default=0.8, description="share of words with at least one letter")
     min_stop_words: int | None = Field(default=2, description="different ones")
@@ -45,7 +45,7 @@ class GopherQuality(BatchStep):
         lang_D = np.array(table["lang"].to_pylist(), object)
         # by language, of those that occur
         stop_words = {lang: words for lang, words in self.stop_words.items() if self.min_stop_words is not None and lang in lang_D}
-        words = measure(table["text"], partial(_measure_words, stop_words))
+        words = measure(table["text"], partial(_measure_words, stop_words, self.bullets))
         marks = _count_marks(table["text"])
         num_words_D, num_lines_D = np.maximum(words["words"], 1), np.maximum(words["lines"], 1)
         stop_words_D = np.full(table.num_rows, np.nan)  # where there is no list for the language
@@ -68,15 +68,15 @@ class GopherQuality(BatchStep):
         )
 
 
-def _measure_words(stop_words: dict[str, tuple[str, ...]], chunk: TextChunk) -> dict[str, np.ndarray]:
+def _measure_words(stop_words: dict[str, tuple[str, ...]], bullets: str, chunk: TextChunk) -> dict[str, np.ndarray]:
     words, line_words = chunk.words, chunk.line_words
-    bullets = np.any([chunk.stands_at(mark, words.start_S[line_words]) for mark in BULLETS], axis=0)
+    with_bullet = np.any([chunk.stands_at(mark.encode(), words.start_S[line_words]) for mark in bullets], axis=0)
     counts = {
         "words": words.count_D,
         "alphabetic": sum_by_document(chunk.with_letter_S(words), words),
         "characters": sum_by_document(chunk.characters_S(words), words),
         "lines": np.diff(np.searchsorted(line_words, words.first_D)),
-        "bullet lines": np.diff(np.searchsorted(line_words[bullets], words.first_D)),
+        "bullet lines": np.diff(np.searchsorted(line_words[with_bullet], words.first_D)),
     }
     if stop_words:
         counts |= _count_stop_words(stop_words, chunk)
@@ -85,26 +85,11 @@ def _measure_words(stop_words: dict[str, tuple[str, ...]], chunk: TextChunk) -> 
 
 def _count_stop_words(stop_words: dict[str, tuple[str, ...]], chunk: TextChunk) -> dict[str, np.ndarray]:
     """How many different ones of each language each document has."""
-    hash_S = chunk.hash_S(chunk.words)
-    known_W, may_be = _lookup(tuple(sorted({word for words in stop_words.values() for word in words})))
-    found = np.flatnonzero(may_be[hash_S.astype(np.uint16)])
-    word = np.searchsorted(known_W, hash_S[found])
-    exact = known_W[word % len(known_W)] == hash_S[found]
-    found, word = found[exact], word[exact]
-    has_DW = np.zeros((len(chunk.words.count_D), len(known_W)), bool)
+    known = word_set(frozenset(word for words in stop_words.values() for word in words))
+    found, word = known.find(chunk.hash_S(chunk.words))
+    has_DW = np.zeros((len(chunk.words.count_D), len(known.words)), bool)
     has_DW[chunk.words.document_S[found], word] = True
-    return {
-        f"stop words {lang}": has_DW[:, np.isin(known_W, [hash_word(word) for word in words])].sum(axis=1) for lang, words in stop_words.items()
-    }
-
-
-@cache
-def _lookup(words: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """The words' hashes, ascending; and by the lowest 16 bits of a hash, whether it may be one of them."""
-    hashes = np.sort(np.array([hash_word(word) for word in words], np.uint64))
-    may_be = np.zeros(1 << 16, bool)
-    may_be[hashes.astype(np.uint16)] = True
-    return hashes, may_be
+    return {f"stop words {lang}": has_DW[:, [word in words for word in known.words]].sum(axis=1) for lang, words in stop_words.items()}
 
 
 def _count_marks(texts: pa.ChunkedArray) -> dict[str, np.ndarray]:

@@ -19,6 +19,24 @@ class Groups(NamedTuple):
     count_G: np.ndarray
     first_G: np.ndarray  # each group's first candidate
 
+    @property
+    def twice_G(self) -> np.ndarray:
+        return self.count_G >= 2
+
+    @property
+    def repeats_C(self) -> np.ndarray:
+        """Whether each candidate's group has another one."""
+        repeats_C = np.empty(len(self.order_C), bool)
+        repeats_C[self.order_C] = np.repeat(self.twice_G, self.count_G)
+        return repeats_C
+
+    @property
+    def later_C(self) -> np.ndarray:
+        """Whether each candidate comes behind an equal one."""
+        later_C = np.ones(len(self.order_C), bool)
+        later_C[self.first_G] = False
+        return later_C
+
 
 def group_equal(key_C: np.ndarray) -> Groups:
     order_C = np.argsort(key_C)
@@ -30,8 +48,11 @@ def group_equal(key_C: np.ndarray) -> Groups:
 
 def repeated(chunk: TextChunk, segments: Segments) -> np.ndarray:
     """Which segments are equal to an earlier one of their document; bool of shape [S]."""
-    repeated_S = np.ones(len(segments.start_S), bool)
-    repeated_S[group_equal(chunk.hash_S(segments) + segments.document_S.astype(np.uint64) * _MIX).first_G] = False
+    document_S = segments.document_S.astype(np.uint64) * _MIX
+    alike_S = group_equal(chunk.sketch_S(segments) + document_S).repeats_C
+    alike = Segments(segments.start_S[alike_S], segments.end_S[alike_S], segments.first_D)
+    repeated_S = np.zeros(len(segments.start_S), bool)
+    repeated_S[alike_S] = group_equal(chunk.hash_S(alike) + document_S[alike_S]).later_C
     return repeated_S
 
 
@@ -64,23 +85,20 @@ def repeated_ngrams(chunk: TextChunk, top: set[int], covered: set[int]) -> Ngram
     position_C = np.arange(len(word_S))  # of the words where an n-gram begins, ascending
     key_C = document_S.astype(np.uint64) * _MIX
     for n in range(1, max(top | covered, default=0) + 1):
-        whole_C = position_C + n <= last_S[position_C]
-        position_C = position_C[whole_C]
-        key_C = key_C[whole_C] * _MIX + word_S[position_C + n - 1]
+        if n > 1:
+            whole_C = position_C + n <= last_S[position_C]
+            position_C, key_C = position_C[whole_C], key_C[whole_C]
+        key_C = key_C * _MIX + word_S[position_C + n - 1]
         if n < min(top | covered):
             continue
         groups = group_equal(key_C)
-        twice_G = groups.count_G >= 2
-        repeats_C = np.empty(len(key_C), bool)
-        repeats_C[groups.order_C] = np.repeat(twice_G, groups.count_G)
+        repeats_C = groups.repeats_C
         if n in top:
-            first_G = position_C[groups.first_G[twice_G]]
+            first_G, count_G = position_C[groups.first_G[groups.twice_G]], groups.count_G[groups.twice_G]
             length_G = sums_S[first_G + n] - sums_S[first_G] + n - 1  # with a space between words
-            result.top_D[n] = _most_frequent(document_S[first_G], groups.count_G[twice_G], length_G, num_documents)
+            result.top_D[n] = _most_frequent(document_S[first_G], count_G, length_G, num_documents)
         if n in covered:
-            later_C = repeats_C.copy()
-            later_C[groups.first_G] = False
-            start_C = position_C[later_C]
+            start_C = position_C[groups.later_C]
             fresh_C = np.maximum(start_C, np.append(0, start_C + n)[:-1])  # behind what the n-gram before it covers
             characters_C = sums_S[start_C + n] - sums_S[fresh_C]
             result.repeated_D[n] = np.bincount(document_S[start_C], characters_C, num_documents).astype(np.int64)

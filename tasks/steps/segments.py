@@ -3,7 +3,7 @@
 Shape suffixes: B bytes of the batch's text, D documents, S segments (words, lines or paragraphs).
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
@@ -80,7 +80,18 @@ class TextChunk:
     @cached_property
     def lines(self) -> Segments:
         """Runs of characters that are no newline: lines that are not empty."""
-        return self._runs(self.bytes_B != 10)
+        start_S = np.sort(np.concatenate([self.offset_D[:-1], self.newlines + 1]), kind="stable")
+        end_S = np.sort(np.concatenate([self.newlines, self.offset_D[1:]]), kind="stable")
+        filled_S = start_S < end_S
+        return Segments(start_S[filled_S], end_S[filled_S], np.searchsorted(start_S[filled_S], self.offset_D))
+
+    @cached_property
+    def lines_with_words(self) -> Segments:
+        """Of the lines, those that are not all white space."""
+        lines = self.lines
+        has_word_S = np.searchsorted(self.words.start_S, lines.start_S) < np.searchsorted(self.words.start_S, lines.end_S)
+        first_D = np.append(0, np.cumsum(has_word_S))[lines.first_D]
+        return Segments(lines.start_S[has_word_S], lines.end_S[has_word_S], first_D)
 
     @cached_property
     def paragraphs(self) -> Segments:
@@ -116,6 +127,12 @@ class TextChunk:
     def characters_S(self, segments: Segments) -> np.ndarray:
         return self._characters_B[segments.end_S] - self._characters_B[segments.start_S]
 
+    def last_characters(self, segments: Segments) -> Segments:
+        start_S = segments.end_S - 1
+        for _ in range(3):  # bytes that may continue a character
+            start_S = start_S - (self.bytes_B[start_S] & 0xC0 == 0x80)
+        return Segments(start_S, segments.end_S, segments.first_D)
+
     def with_letter_S(self, words: Segments) -> np.ndarray:
         """Which words hold a letter; bool.
 
@@ -129,6 +146,11 @@ class TextChunk:
     def stands_at(self, pattern: bytes, positions: np.ndarray) -> np.ndarray:
         """At which positions the pattern stands, of no more than LANE_BYTES bytes; bool."""
         return np.all([self._padded[positions + i] == byte for i, byte in enumerate(pattern)], axis=0)
+
+    def sketch_S(self, segments: Segments) -> np.ndarray:
+        """Of the first bytes and the length: equal for equal bytes, and cheap; uint64."""
+        length_S = segments.end_S - segments.start_S
+        return hash_segments(self._padded, segments.start_S, np.minimum(length_S, LANE_BYTES)) + length_S.astype(np.uint64)
 
     def hash_S(self, segments: Segments) -> np.ndarray:
         """Equal for equal bytes; uint64."""
@@ -147,8 +169,27 @@ def chunks(texts: pa.ChunkedArray) -> Iterator[TextChunk]:
             yield TextChunk(array.slice(start, end - start))
 
 
+class WordSet:
+    """Words to look for among many."""
+
+    def __init__(self, words: Collection[str]):
+        chunk = TextChunk(pa.array(sorted(words), pa.string()))
+        each = Segments(chunk.offset_D[:-1], chunk.offset_D[1:], np.arange(len(words) + 1))
+        hash_W = chunk.hash_S(each)
+        order_W = np.argsort(hash_W)
+        self.words = [sorted(words)[row] for row in order_W]
+        self.hash_W = hash_W[order_W]
+        self._may_be = np.zeros(1 << 16, bool)  # by the lowest 16 bits of a hash
+        self._may_be[self.hash_W.astype(np.uint16)] = True
+
+    def find(self, hash_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which of the segments are one of the words, and for each of them the word's number."""
+        found = np.flatnonzero(self._may_be[hash_S.astype(np.uint16)])
+        word = np.searchsorted(self.hash_W, hash_S[found]) % max(1, len(self.hash_W))
+        exact = self.hash_W[word] == hash_S[found]
+        return found[exact], word[exact]
+
+
 @cache
-def hash_word(word: str) -> np.uint64:
-    """As `TextChunk.hash_S` gives for this word."""
-    chunk = TextChunk(pa.array([word], pa.string()))
-    return chunk.hash_S(chunk.words)[0]
+def word_set(words: frozenset[str]) -> WordSet:
+    return WordSet(words)
