@@ -4,42 +4,39 @@ A document is the set of its n-grams of words. Under a random permutation of all
 probability equal to their Jaccard similarity J. A signature holds the smallest hashes under K permutations: the share of equal entries
 estimates J with standard error sqrt(J (1 - J) / K).
 
-Every hash is integer arithmetic modulo 2^64 or 2^32 on UTF-8 bytes read as little-endian: the same on all platforms and with all
-versions of the libraries. 32 bits are enough for an n-gram, because only equal *minima* count: two documents of m n-grams each
-have the same minimum by chance with probability about m / 2^32.
+Every hash is integer arithmetic modulo 2^64 or 2^32: the same on all platforms and with all versions of the libraries. 32 bits are enough for an
+n-gram, because only equal *minima* count: two documents of m n-grams each have the same minimum by chance with probability about m / 2^32.
 
 Shape suffixes: D documents, W words, S shingles (n-grams), K permutations.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import pyarrow as pa
 
-from tasks.steps.segment_hashes import LANE_BYTES, hash_segments, mix
+from tasks.steps.segment_hashes import mix
+from tasks.steps.segments import chunks
 
-_BLOCK_BYTES = 1 << 18  # of text at once: its shingles' hashes stay in the processor's cache through all permutations
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_SPACE = ord(" ")
 
 
-def signatures(normalised_texts: list[str], ngram_words: int, num_permutations: int) -> np.ndarray:
+def signatures(texts: list[str] | pa.ChunkedArray, ngram_words: int, num_permutations: int) -> np.ndarray:
     """MinHash signatures.
 
     A text with fewer than `ngram_words` words is one shingle of all of its words; an empty text is the shingle of no words, so that all
     empty texts are similar to each other alone.
 
     Args:
-        normalised_texts: words separated by single spaces (`tasks/steps/normalised_text.py`).
+        texts: in one case and composition (`tasks/steps/normalised_text.py`); words are what stands between white space.
 
     Returns:
         uint32, shape (texts, permutations), in C order.
     """
+    texts = pa.chunked_array([pa.array(texts, pa.string())]) if isinstance(texts, list) else texts
     factors_K, offsets_K = _permutations(num_permutations)
-    signatures_DK = np.empty((len(normalised_texts), num_permutations), np.uint32)
+    signatures_DK = np.empty((len(texts), num_permutations), np.uint32)
     done = 0
-    for utf8, starts_D in _blocks(normalised_texts):
-        shingles_S, first_D = _shingles(*_word_hashes(utf8, starts_D), ngram_words)
+    for chunk in chunks(texts):  # small, so that the hashes stay in the processor's cache through all permutations
+        shingles_S, first_D = _shingles(chunk.hash_S(chunk.words), chunk.words.count_D, ngram_words)
         permuted_S = np.empty_like(shingles_S)
         for k in range(num_permutations):
             np.multiply(shingles_S, factors_K[k], out=permuted_S)
@@ -52,33 +49,6 @@ def signatures(normalised_texts: list[str], ngram_words: int, num_permutations: 
 def similarity(signatures_DK: np.ndarray, others_DK: np.ndarray) -> np.ndarray:
     """Estimated Jaccard similarity of documents, row by row; shape (documents,)."""
     return (signatures_DK == others_DK).mean(axis=1, dtype=np.float64)
-
-
-def _blocks(normalised_texts: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Consecutive texts of about _BLOCK_BYTES: their UTF-8 bytes, followed by 8 zeros, and where each text starts (one more: the end)."""
-    array = pa.array(normalised_texts, pa.large_string())
-    offsets = np.frombuffer(array.buffers()[1], "<i8", len(array) + 1)
-    utf8 = np.frombuffer(array.buffers()[2] or b"", np.uint8)
-    cuts = np.searchsorted(offsets, np.arange(0, offsets[-1] + 1, _BLOCK_BYTES))
-    for first, last in zip(cuts, [*cuts[1:], len(array)], strict=True):
-        if first < last:
-            block = utf8[offsets[first] : offsets[last]]
-            yield np.concatenate([block, np.zeros(LANE_BYTES, np.uint8)]), offsets[first : last + 1] - offsets[first]
-
-
-def _word_hashes(utf8: np.ndarray, starts_D: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of all words of a block, uint64 (words,), and each text's number of words."""
-    num_bytes = starts_D[-1]
-    nonempty = starts_D[:-1][starts_D[1:] > starts_D[:-1]]
-    is_start = np.zeros(num_bytes + 1, bool)
-    is_start[1:] = utf8[:num_bytes] == _SPACE
-    is_start[nonempty] = True
-    starts_W = np.flatnonzero(is_start[:num_bytes])
-    begins_text = np.append(utf8[starts_W[1:] - 1] != _SPACE, True)  # the next word does: no space between
-    lengths_W = np.diff(starts_W, append=num_bytes) - ~begins_text
-    counts_D = np.diff(np.searchsorted(starts_W, starts_D))
-
-    return hash_segments(utf8, starts_W, lengths_W), counts_D
 
 
 def _shingles(hashes_W: np.ndarray, counts_D: np.ndarray, ngram_words: int) -> tuple[np.ndarray, np.ndarray]:
