@@ -1,7 +1,7 @@
 """C4's rules for web pages."""
 
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 POLICY_PHRASES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
+CLOSING_QUOTE = """["'”’»]"""
 CLOSING = """["'”’»)\\]]*"""  # quotes and brackets that may follow the end of a sentence
 
 
@@ -29,20 +30,23 @@ class C4(BatchStep):
     """
 
     step: Literal["c4"]
+    version: ClassVar[int] = 2
     curly_bracket: bool = Field(default=True, description="drop documents that hold one")
     lorem_ipsum: bool = Field(default=True, description="drop documents that hold it")
     citation_markers: bool = Field(default=True, description="remove [1], [edit] and [citation needed]; not for MediaWiki's own markup")
     terminal_punctuation: bool = Field(default=True, description="keep only lines that end with '.', '?', '!' or a closing quote, and not with '...'")
     min_words_per_line: int | None = 5
     line_phrases: tuple[str, ...] = Field(default=("javascript", *POLICY_PHRASES), description="lines that hold one are removed")
-    min_sentences: int | None = Field(default=3, description="ends of sentences before white space or the end of a line")
+    min_sentences: int | None = Field(
+        default=3, description="ends of sentences before white space or the end of a line, where a closing quote is one too"
+    )
 
     def apply(self, table: pa.Table, context: StepContext) -> StepOutcome:
         import polars as pl
 
         text = pl.Series(pl.from_arrow(table["text"])).str
         rewritten = self._rewrite(table["text"])
-        sentences = pl.Series(pl.from_arrow(rewritten)).str.count_matches(rf"[.?!]{CLOSING}(\s|\z)")
+        sentences = pl.Series(pl.from_arrow(rewritten)).str.count_matches(rf"(?m)[.?!]{CLOSING}(\s|$)|{CLOSING_QUOTE}\s*$")
         rules = [
             Rule("curly bracket", text.count_matches("{", literal=True).to_numpy(), maximum=0 if self.curly_bracket else None),
             Rule("lorem ipsum", text.count_matches("(?i)lorem ipsum").to_numpy(), maximum=0 if self.lorem_ipsum else None),
@@ -70,7 +74,7 @@ class C4(BatchStep):
 
         good = pl.repeat(True, len(line), eager=True)
         if self.terminal_punctuation:
-            good &= line.str.contains(rf"[.?!]{CLOSING}\s*$") & ~line.str.contains(r"\.\.\.\s*$")
+            good &= line.str.contains(rf"([.?!]{CLOSING}|{CLOSING_QUOTE})\s*$") & ~line.str.contains(r"\.\.\.\s*$")
         if self.min_words_per_line is not None:
             good &= line.str.count_matches(r"\S+") >= self.min_words_per_line
         if self.line_phrases:

@@ -12,6 +12,7 @@ from tasks.steps.dsir import Dsir
 from tasks.steps.edit_programs import EditPrograms
 from tasks.steps.exact_duplicates import ExactDuplicates
 from tasks.steps.fasttext_score import FastTextScore
+from tasks.steps.fineweb import FineWeb
 from tasks.steps.gopher_quality import GopherQuality
 from tasks.steps.gopher_repetition import GopherRepetition
 from tasks.steps.huggingface_classifier import HuggingFaceClassifier
@@ -35,6 +36,7 @@ Step = Annotated[
     | GopherQuality
     | GopherRepetition
     | C4
+    | FineWeb
     | ExactDuplicates
     | NearDuplicates
     | LineDuplicates

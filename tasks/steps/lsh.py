@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from tasks.steps.minhash import mix, similarity
+from tasks.steps.minhash import similarity
+from tasks.steps.segment_hashes import mix
 
 Similar = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (documents, others), both shape (pairs,) -> shape (pairs,) of bool
 

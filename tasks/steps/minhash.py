@@ -4,41 +4,39 @@ A document is the set of its n-grams of words. Under a random permutation of all
 probability equal to their Jaccard similarity J. A signature holds the smallest hashes under K permutations: the share of equal entries
 estimates J with standard error sqrt(J (1 - J) / K).
 
-Every hash is integer arithmetic modulo 2^64 or 2^32 on UTF-8 bytes read as little-endian: the same on all platforms and with all
-versions of the libraries. 32 bits are enough for an n-gram, because only equal *minima* count: two documents of m n-grams each
-have the same minimum by chance with probability about m / 2^32.
+Every hash is integer arithmetic modulo 2^64 or 2^32: the same on all platforms and with all versions of the libraries. 32 bits are enough for an
+n-gram, because only equal *minima* count: two documents of m n-grams each have the same minimum by chance with probability about m / 2^32.
 
 Shape suffixes: D documents, W words, S shingles (n-grams), K permutations.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import pyarrow as pa
 
-_BLOCK_BYTES = 1 << 18  # of text at once: its shingles' hashes stay in the processor's cache through all permutations
+from tasks.steps.segment_hashes import mix
+from tasks.steps.segments import chunks
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_SPACE = ord(" ")
-_LANE_BYTES = 8
 
 
-def signatures(normalised_texts: list[str], ngram_words: int, num_permutations: int) -> np.ndarray:
+def signatures(texts: list[str] | pa.ChunkedArray, ngram_words: int, num_permutations: int) -> np.ndarray:
     """MinHash signatures.
 
     A text with fewer than `ngram_words` words is one shingle of all of its words; an empty text is the shingle of no words, so that all
     empty texts are similar to each other alone.
 
     Args:
-        normalised_texts: words separated by single spaces (`tasks/steps/normalised_text.py`).
+        texts: in one case and composition (`tasks/steps/normalised_text.py`); words are what stands between white space.
 
     Returns:
         uint32, shape (texts, permutations), in C order.
     """
+    texts = pa.chunked_array([pa.array(texts, pa.string())]) if isinstance(texts, list) else texts
     factors_K, offsets_K = _permutations(num_permutations)
-    signatures_DK = np.empty((len(normalised_texts), num_permutations), np.uint32)
+    signatures_DK = np.empty((len(texts), num_permutations), np.uint32)
     done = 0
-    for utf8, starts_D in _blocks(normalised_texts):
-        shingles_S, first_D = _shingles(*_word_hashes(utf8, starts_D), ngram_words)
+    for chunk in chunks(texts):  # small, so that the hashes stay in the processor's cache through all permutations
+        shingles_S, first_D = _shingles(chunk.hash_S(chunk.words), chunk.words.count_D, ngram_words)
         permuted_S = np.empty_like(shingles_S)
         for k in range(num_permutations):
             np.multiply(shingles_S, factors_K[k], out=permuted_S)
@@ -51,53 +49,6 @@ def signatures(normalised_texts: list[str], ngram_words: int, num_permutations: 
 def similarity(signatures_DK: np.ndarray, others_DK: np.ndarray) -> np.ndarray:
     """Estimated Jaccard similarity of documents, row by row; shape (documents,)."""
     return (signatures_DK == others_DK).mean(axis=1, dtype=np.float64)
-
-
-def _blocks(normalised_texts: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Consecutive texts of about _BLOCK_BYTES: their UTF-8 bytes, followed by 8 zeros, and where each text starts (one more: the end)."""
-    array = pa.array(normalised_texts, pa.large_string())
-    offsets = np.frombuffer(array.buffers()[1], "<i8", len(array) + 1)
-    utf8 = np.frombuffer(array.buffers()[2] or b"", np.uint8)
-    cuts = np.searchsorted(offsets, np.arange(0, offsets[-1] + 1, _BLOCK_BYTES))
-    for first, last in zip(cuts, [*cuts[1:], len(array)], strict=True):
-        if first < last:
-            block = utf8[offsets[first] : offsets[last]]
-            yield np.concatenate([block, np.zeros(_LANE_BYTES, np.uint8)]), offsets[first : last + 1] - offsets[first]
-
-
-def _word_hashes(utf8: np.ndarray, starts_D: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of all words of a block, uint64 (words,), and each text's number of words.
-
-    A word is read in lanes of 8 bytes, the last one padded with zeros; its hash is the mixed sum of its lanes, each mixed with its position,
-    and of its length. Most words have one lane.
-    """
-    num_bytes = starts_D[-1]
-    nonempty = starts_D[:-1][starts_D[1:] > starts_D[:-1]]
-    is_start = np.zeros(num_bytes + 1, bool)
-    is_start[1:] = utf8[:num_bytes] == _SPACE
-    is_start[nonempty] = True
-    starts_W = np.flatnonzero(is_start[:num_bytes])
-    begins_text = np.append(utf8[starts_W[1:] - 1] != _SPACE, True)  # the next word does: no space between
-    lengths_W = np.diff(starts_W, append=num_bytes) - ~begins_text
-    counts_D = np.diff(np.searchsorted(starts_W, starts_D))
-
-    lanes = np.ndarray(num_bytes + 1, "<u8", utf8, strides=(1,))  # the 8 bytes from each byte on
-    hashes_W = _lane_hashes(lanes, starts_W, lengths_W, np.zeros_like(lengths_W))
-    longer = np.flatnonzero(lengths_W > _LANE_BYTES)
-    if len(longer):
-        further = (lengths_W[longer] - 1) // _LANE_BYTES  # lanes after the first
-        first_lane = np.cumsum(further) - further
-        position = np.arange(further.sum()) - np.repeat(first_lane, further) + 1
-        start = np.repeat(starts_W[longer], further) + position * _LANE_BYTES
-        left = np.repeat(lengths_W[longer], further) - position * _LANE_BYTES
-        hashes_W[longer] += np.add.reduceat(_lane_hashes(lanes, start, left, position), first_lane)
-    return mix(hashes_W + lengths_W.astype(np.uint64)), counts_D
-
-
-def _lane_hashes(lanes: np.ndarray, starts: np.ndarray, lengths: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    surplus_bits = (8 * np.maximum(_LANE_BYTES - lengths, 0)).astype(np.uint64)
-    values = lanes[starts] << surplus_bits
-    return mix(values + (positions.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
 
 
 def _shingles(hashes_W: np.ndarray, counts_D: np.ndarray, ngram_words: int) -> tuple[np.ndarray, np.ndarray]:
@@ -123,13 +74,3 @@ def _permutations(num: int) -> tuple[np.ndarray, np.ndarray]:
     """Odd factors and offsets of the permutations x -> factor x + offset modulo 2^32."""
     random = mix(np.arange(1, 2 * num + 1, dtype=np.uint64) * _GOLDEN).astype(np.uint32)
     return random[:num] | np.uint32(1), random[num:]
-
-
-def mix(x: np.ndarray) -> np.ndarray:
-    """The finaliser of splitmix64 (Steele, Lea, Flood 2014), a bijection of uint64 all of whose output bits depend on all input bits."""
-    x = x ^ (x >> np.uint64(30))
-    x *= np.uint64(0xBF58476D1CE4E5B9)
-    x ^= x >> np.uint64(27)
-    x *= np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
-    return x

@@ -11,7 +11,7 @@ from tasks.steps.base import StepContext
 from tasks.steps.duplicates import DuplicateStep, Groups, Shard, digest
 from tasks.steps.lsh import band_keys, connected
 from tasks.steps.minhash import signatures, similarity
-from tasks.steps.normalised_text import normalised
+from tasks.steps.normalised_text import folded
 
 _PAIRS_AT_ONCE = 1 << 14
 
@@ -43,7 +43,7 @@ class NearDuplicates(DuplicateStep):
         return self.min_similarity
 
     def map(self, table: pa.Table, context: StepContext) -> Shard:
-        signatures_DK = signatures(normalised(table["text"]), self.ngram_words, self.bands * self.rows)
+        signatures_DK = signatures(folded(table["text"]), self.ngram_words, self.bands * self.rows)
         shard = digest(table, context)
         np.save(_keys(shard), np.ascontiguousarray(band_keys(signatures_DK, self.bands, self.rows).T))
         # Two different minima have the same lowest 16 bits once in 65,536 times: the estimate hardly changes (arXiv 0910.3349).

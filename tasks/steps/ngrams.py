@@ -13,29 +13,46 @@ _MIX = np.uint64(0xD6E8FEB86659FD93)  # odd: multiplication by it is a permutati
 
 
 class Groups(NamedTuple):
-    """Candidates with equal keys."""
+    """Candidates with equal keys. Candidates are told by their index."""
 
-    member_C: np.ndarray  # the candidates' positions, group after group
-    start_G: np.ndarray  # where each group begins in `member_C`
+    order_C: np.ndarray  # group after group
     count_G: np.ndarray
-    first_G: np.ndarray  # each group's first position
+    first_G: np.ndarray  # each group's first candidate
+
+    @property
+    def twice_G(self) -> np.ndarray:
+        return self.count_G >= 2
+
+    @property
+    def repeats_C(self) -> np.ndarray:
+        """Whether each candidate's group has another one."""
+        repeats_C = np.empty(len(self.order_C), bool)
+        repeats_C[self.order_C] = np.repeat(self.twice_G, self.count_G)
+        return repeats_C
+
+    @property
+    def later_C(self) -> np.ndarray:
+        """Whether each candidate comes behind an equal one."""
+        later_C = np.ones(len(self.order_C), bool)
+        later_C[self.first_G] = False
+        return later_C
 
 
-def group_equal(position_C: np.ndarray, key_C: np.ndarray) -> Groups:
+def group_equal(key_C: np.ndarray) -> Groups:
     order_C = np.argsort(key_C)
     sorted_C = key_C[order_C]
     start_G = np.flatnonzero(np.concatenate([np.ones(min(1, len(key_C)), bool), sorted_C[1:] != sorted_C[:-1]]))
-    member_C = position_C[order_C]
-    first_G = np.minimum.reduceat(member_C, start_G) if len(start_G) else member_C
-    return Groups(member_C, start_G, np.diff(start_G, append=len(key_C)), first_G)
+    first_G = np.minimum.reduceat(order_C, start_G) if len(start_G) else order_C
+    return Groups(order_C, np.diff(start_G, append=len(key_C)), first_G)
 
 
 def repeated(chunk: TextChunk, segments: Segments) -> np.ndarray:
     """Which segments are equal to an earlier one of their document; bool of shape [S]."""
-    keys_S = chunk.hash_S(segments) + segments.document_S.astype(np.uint64) * _MIX
-    groups = group_equal(np.arange(len(keys_S)), keys_S)
-    repeated_S = np.ones(len(keys_S), bool)
-    repeated_S[groups.first_G] = False
+    document_S = segments.document_S.astype(np.uint64) * _MIX
+    alike_S = group_equal(chunk.sketch_S(segments) + document_S).repeats_C
+    alike = Segments(segments.start_S[alike_S], segments.end_S[alike_S], segments.first_D)
+    repeated_S = np.zeros(len(segments.start_S), bool)
+    repeated_S[alike_S] = group_equal(chunk.hash_S(alike) + document_S[alike_S]).later_C
     return repeated_S
 
 
@@ -60,50 +77,39 @@ def repeated_ngrams(chunk: TextChunk, top: set[int], covered: set[int]) -> Ngram
     the shortest, on any text it is one sort per n.
     """
     words = chunk.words
+    num_documents = len(words.count_D)
     document_S, last_S = words.document_S, np.repeat(words.first_D[1:], words.count_D)
     word_S = chunk.hash_S(words)
     sums_S = np.concatenate([[0], np.cumsum(chunk.characters_S(words))])
     result = NgramCharacters({}, {})
-    key_S = document_S.astype(np.uint64) * _MIX  # of the n-gram that begins here
-    position_C = np.arange(len(word_S))
+    position_C = np.arange(len(word_S))  # of the words where an n-gram begins, ascending
+    key_C = document_S.astype(np.uint64) * _MIX
     for n in range(1, max(top | covered, default=0) + 1):
-        key_S = key_S[: len(word_S) - n + 1] * _MIX + word_S[n - 1 :]
-        position_C = position_C[position_C + n <= last_S[position_C]]
+        if n > 1:
+            whole_C = position_C + n <= last_S[position_C]
+            position_C, key_C = position_C[whole_C], key_C[whole_C]
+        key_C = key_C * _MIX + word_S[position_C + n - 1]
         if n < min(top | covered):
             continue
-        groups = group_equal(position_C, key_S[position_C])
-        twice_G = groups.count_G >= 2
+        groups = group_equal(key_C)
+        repeats_C = groups.repeats_C
         if n in top:
-            first_G, count_G = groups.first_G[twice_G], groups.count_G[twice_G]
+            first_G, count_G = position_C[groups.first_G[groups.twice_G]], groups.count_G[groups.twice_G]
             length_G = sums_S[first_G + n] - sums_S[first_G] + n - 1  # with a space between words
-            result.top_D[n] = _most_frequent(document_S[first_G], count_G, length_G, len(words.count_D))
-        again_C = np.repeat(twice_G, groups.count_G)
+            result.top_D[n] = _most_frequent(document_S[first_G], count_G, length_G, num_documents)
         if n in covered:
-            later_C = groups.member_C[again_C]
-            later_C = later_C[later_C != np.repeat(groups.first_G[twice_G], groups.count_G[twice_G])]
-            result.repeated_D[n] = sum_by_document(np.where(_cover(later_C, n, len(word_S)), np.diff(sums_S), 0), words)
-        position_C = _both_repeat(groups.member_C[again_C], len(word_S))
+            start_C = position_C[groups.later_C]
+            fresh_C = np.maximum(start_C, np.append(0, start_C + n)[:-1])  # behind what the n-gram before it covers
+            characters_C = sums_S[start_C + n] - sums_S[fresh_C]
+            result.repeated_D[n] = np.bincount(document_S[start_C], characters_C, num_documents).astype(np.int64)
+        repeats_C[:-1] &= repeats_C[1:] & (position_C[1:] == position_C[:-1] + 1)
+        repeats_C[-1:] = False
+        position_C, key_C = position_C[repeats_C], key_C[repeats_C]
     return result
 
 
 def _most_frequent(document_G: np.ndarray, count_G: np.ndarray, length_G: np.ndarray, num_documents: int) -> np.ndarray:
     """Count x length of each document's most frequent group, the longest where several are."""
-    order_G = np.lexsort((length_G, count_G, document_G))
-    top_D = np.zeros(num_documents, np.int64)
-    top_D[document_G[order_G]] = (count_G * length_G)[order_G]  # the last one written to a document stays
-    return top_D
-
-
-def _cover(position_C: np.ndarray, n: int, num_words: int) -> np.ndarray:
-    """Which words lie in an n-gram that begins at one of the positions; bool of shape [S]."""
-    change_S = np.zeros(num_words + 1, np.int64)
-    change_S[position_C] += 1
-    change_S[position_C + n] -= 1  # positions are distinct
-    return np.cumsum(change_S[:-1]) > 0
-
-
-def _both_repeat(position_C: np.ndarray, num_words: int) -> np.ndarray:
-    """The positions of which the next one is among them too, ascending."""
-    repeats_S = np.zeros(num_words + 1, bool)
-    repeats_S[position_C] = True
-    return np.flatnonzero(repeats_S[:-1] & repeats_S[1:])
+    best_D = np.zeros(num_documents, np.int64)
+    np.maximum.at(best_D, document_G, count_G << 32 | length_G)
+    return (best_D >> 32) * (best_D & 0xFFFFFFFF)

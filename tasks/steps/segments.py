@@ -3,29 +3,21 @@
 Shape suffixes: B bytes of the batch's text, D documents, S segments (words, lines or paragraphs).
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
-CHUNK_BYTES = 1 << 20  # of text that is looked at together: the arrays below stay in the processor's cache
+from tasks.steps.segment_hashes import LANE_BYTES, hash_segments
 
-_SPACE = np.zeros(256, bool)
-_SPACE[[9, 10, 11, 12, 13, 28, 29, 30, 31, 32]] = True  # as str.split has it
-_SPACE_LEADS = np.zeros(256, bool)
-_SPACE_LEADS[[0xC2, 0xE1, 0xE2, 0xE3]] = True
+# Of text that is looked at together. The arrays below stay in the processor's cache, and small enough for malloc to use their memory again: larger
+# ones come from the kernel page by page, every time, which took three quarters of the time.
+CHUNK_BYTES = 1 << 18
+
 _WIDE_SPACES = [chr(c).encode() for c in (0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)]
-# The first bytes of letters: ASCII ones, and all characters from U+00C0 on but U+2000-U+2FFF (punctuation and symbols) and those outside
-# the basic plane (emoji). Exact enough for "does this word hold a letter".
-_LETTER_LEADS = np.zeros(256, bool)
-_LETTER_LEADS[[*range(0x41, 0x5B), *range(0x61, 0x7B), *range(0xC3, 0xE2), *range(0xE3, 0xEE)]] = True
-
-_BYTE_CODES = np.random.default_rng(0).integers(1, 1 << 63, 256, np.uint64) * np.uint64(2) + np.uint64(1)
-_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that it has an inverse modulo 2**64
-_BASE_INVERSE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 1 << 64))
 
 
 @dataclass(frozen=True)
@@ -50,20 +42,21 @@ class TextChunk:
 
     def __init__(self, texts: pa.StringArray):
         offset_D = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-        data = texts.buffers()[2]
-        self.bytes_B = np.frombuffer(data, np.uint8)[offset_D[0] : offset_D[-1]] if data else np.empty(0, np.uint8)
+        data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[offset_D[0] : offset_D[-1]]
+        self._padded = np.concatenate([data, np.zeros(LANE_BYTES, np.uint8)])
+        self.bytes_B = self._padded[: len(data)]
         self.offset_D = offset_D - offset_D[0]  # D + 1 of them
 
     @cached_property
     def space_B(self) -> np.ndarray:
-        space_B = _SPACE[self.bytes_B]
-        leads = np.flatnonzero(_SPACE_LEADS[self.bytes_B])
-        if len(leads):
-            padded_B = np.concatenate([self.bytes_B, np.zeros(2, np.uint8)])
-            for wide in _WIDE_SPACES:
-                found = leads[np.all([padded_B[leads + i] == byte for i, byte in enumerate(wide)], axis=0)]
-                for i in range(len(wide)):
-                    space_B[found + i] = True
+        """White space as str.split has it."""
+        space_B = (self.bytes_B - np.uint8(9) < 5) | (self.bytes_B - np.uint8(28) < 5)
+        leads = np.flatnonzero(self.bytes_B >= 0xC2)
+        leads = leads[np.isin(self.bytes_B[leads], (0xC2, 0xE1, 0xE2, 0xE3))]
+        for wide in _WIDE_SPACES if len(leads) else ():
+            found = leads[self.stands_at(wide, leads)]
+            for i in range(len(wide)):
+                space_B[found + i] = True
         return space_B
 
     @cached_property
@@ -72,9 +65,33 @@ class TextChunk:
         return self._runs(~self.space_B)
 
     @cached_property
+    def newlines(self) -> np.ndarray:
+        """Where they stand."""
+        return np.flatnonzero(self.bytes_B == 10)
+
+    @cached_property
+    def line_words(self) -> np.ndarray:
+        """The words that are the first of their line."""
+        first = np.searchsorted(self.words.start_S, np.concatenate([self.offset_D[:-1], self.newlines]))
+        is_first_S = np.zeros(len(self.words.start_S) + 1, bool)
+        is_first_S[first] = True
+        return np.flatnonzero(is_first_S[:-1])
+
+    @cached_property
     def lines(self) -> Segments:
         """Runs of characters that are no newline: lines that are not empty."""
-        return self._runs(self.bytes_B != 10)
+        start_S = np.sort(np.concatenate([self.offset_D[:-1], self.newlines + 1]), kind="stable")
+        end_S = np.sort(np.concatenate([self.newlines, self.offset_D[1:]]), kind="stable")
+        filled_S = start_S < end_S
+        return Segments(start_S[filled_S], end_S[filled_S], np.searchsorted(start_S[filled_S], self.offset_D))
+
+    @cached_property
+    def lines_with_words(self) -> Segments:
+        """Of the lines, those that are not all white space."""
+        lines = self.lines
+        has_word_S = np.searchsorted(self.words.start_S, lines.start_S) < np.searchsorted(self.words.start_S, lines.end_S)
+        first_D = np.append(0, np.cumsum(has_word_S))[lines.first_D]
+        return Segments(lines.start_S[has_word_S], lines.end_S[has_word_S], first_D)
 
     @cached_property
     def paragraphs(self) -> Segments:
@@ -88,27 +105,20 @@ class TextChunk:
         return self._runs(~apart_B)
 
     def _runs(self, inside_B: np.ndarray) -> Segments:
-        edge_B = np.empty(len(inside_B) + 1, bool)  # does inside change before this byte?
-        edge_B[0] = edge_B[-1] = True
-        np.not_equal(inside_B[1:], inside_B[:-1], out=edge_B[1:-1])
-        edge_B[self.offset_D] = True
-        edges = np.flatnonzero(edge_B)
-        starts = inside_B[edges[:-1]]
-        start_S, end_S = edges[:-1][starts], edges[1:][starts]
+        before_B, behind_B = np.zeros_like(inside_B), np.zeros_like(inside_B)  # is the byte before, behind this one inside too?
+        before_B[1:], behind_B[:-1] = inside_B[:-1], inside_B[1:]
+        documents = self.offset_D[:-1][self.offset_D[:-1] < self.offset_D[1:]]  # those that have a text
+        before_B[documents] = behind_B[documents[1:] - 1] = False
+        start_S = np.flatnonzero(inside_B & ~before_B)
+        end_S = np.flatnonzero(inside_B & ~behind_B) + 1
         return Segments(start_S, end_S, np.searchsorted(start_S, self.offset_D))
 
     @cached_property
     def _characters_B(self) -> np.ndarray:
-        return _sums(self.bytes_B & 0xC0 != 0x80)
-
-    @cached_property
-    def _letters_B(self) -> np.ndarray:
-        return _sums(_LETTER_LEADS[self.bytes_B])
-
-    @cached_property
-    def _hash_B(self) -> np.ndarray:
-        powers_B, _ = _powers(len(self.bytes_B))
-        return _sums(_BYTE_CODES[self.bytes_B] * powers_B[: len(self.bytes_B)], np.uint64)
+        """Characters that begin before each byte, and in all."""
+        characters_B = np.zeros(len(self.bytes_B) + 1, np.int32)
+        np.cumsum((self.bytes_B & 0xC0 != 0x80).view(np.uint8), dtype=np.int32, out=characters_B[1:])
+        return characters_B
 
     @property
     def characters_D(self) -> np.ndarray:
@@ -117,13 +127,34 @@ class TextChunk:
     def characters_S(self, segments: Segments) -> np.ndarray:
         return self._characters_B[segments.end_S] - self._characters_B[segments.start_S]
 
-    def letters_S(self, segments: Segments) -> np.ndarray:
-        return self._letters_B[segments.end_S] - self._letters_B[segments.start_S]
+    def last_characters(self, segments: Segments) -> Segments:
+        start_S = segments.end_S - 1
+        for _ in range(3):  # bytes that may continue a character
+            start_S = start_S - (self.bytes_B[start_S] & 0xC0 == 0x80)
+        return Segments(start_S, segments.end_S, segments.first_D)
+
+    def with_letter_S(self, words: Segments) -> np.ndarray:
+        """Which words hold a letter; bool.
+
+        Told by the first bytes of characters: ASCII letters, and all from U+00C0 on but U+2000-U+2FFF (punctuation and symbols) and those outside
+        the basic plane (emoji).
+        """
+        bytes_B = self.bytes_B
+        letter_B = ((bytes_B | 0x20) - np.uint8(ord("a")) < 26) | ((bytes_B - np.uint8(0xC3) < 0xEE - 0xC3) & (bytes_B != 0xE2))
+        return np.logical_or.reduceat(letter_B, words.start_S) if len(words.start_S) else np.zeros(0, bool)  # up to the next word: white space
+
+    def stands_at(self, pattern: bytes, positions: np.ndarray) -> np.ndarray:
+        """At which positions the pattern stands, of no more than LANE_BYTES bytes; bool."""
+        return np.all([self._padded[positions + i] == byte for i, byte in enumerate(pattern)], axis=0)
+
+    def sketch_S(self, segments: Segments) -> np.ndarray:
+        """Of the first bytes and the length: equal for equal bytes, and cheap; uint64."""
+        length_S = segments.end_S - segments.start_S
+        return hash_segments(self._padded, segments.start_S, np.minimum(length_S, LANE_BYTES)) + length_S.astype(np.uint64)
 
     def hash_S(self, segments: Segments) -> np.ndarray:
-        """Equal for equal bytes: a polynomial hash modulo 2**64, from differences of one running sum."""
-        _, inverse_B = _powers(len(self.bytes_B))
-        return (self._hash_B[segments.end_S] - self._hash_B[segments.start_S]) * inverse_B[segments.start_S]
+        """Equal for equal bytes; uint64."""
+        return hash_segments(self._padded, segments.start_S, segments.end_S - segments.start_S)
 
 
 def chunks(texts: pa.ChunkedArray) -> Iterator[TextChunk]:
@@ -138,27 +169,27 @@ def chunks(texts: pa.ChunkedArray) -> Iterator[TextChunk]:
             yield TextChunk(array.slice(start, end - start))
 
 
+class WordSet:
+    """Words to look for among many."""
+
+    def __init__(self, words: Collection[str]):
+        chunk = TextChunk(pa.array(sorted(words), pa.string()))
+        each = Segments(chunk.offset_D[:-1], chunk.offset_D[1:], np.arange(len(words) + 1))
+        hash_W = chunk.hash_S(each)
+        order_W = np.argsort(hash_W)
+        self.words = [sorted(words)[row] for row in order_W]
+        self.hash_W = hash_W[order_W]
+        self._may_be = np.zeros(1 << 16, bool)  # by the lowest 16 bits of a hash
+        self._may_be[self.hash_W.astype(np.uint16)] = True
+
+    def find(self, hash_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which of the segments are one of the words, and for each of them the word's number."""
+        found = np.flatnonzero(self._may_be[hash_S.astype(np.uint16)])
+        word = np.searchsorted(self.hash_W, hash_S[found]) % max(1, len(self.hash_W))
+        exact = self.hash_W[word] == hash_S[found]
+        return found[exact], word[exact]
+
+
 @cache
-def hash_word(word: str) -> np.uint64:
-    """As `TextChunk.hash_S` gives for this word."""
-    chunk = TextChunk(pa.array([word], pa.string()))
-    return chunk.hash_S(chunk.words)[0]
-
-
-def _sums(values_B: np.ndarray, dtype: type = np.int64) -> np.ndarray:
-    """Running sums that begin with 0: the sum over [start, end) is sums[end] - sums[start]."""
-    sums_B = np.zeros(len(values_B) + 1, dtype)
-    np.cumsum(values_B, out=sums_B[1:])
-    return sums_B
-
-
-@lru_cache(maxsize=1)
-def _powers_of(length: int) -> tuple[np.ndarray, np.ndarray]:
-    powers_B, inverse_B = np.full(length, _BASE), np.full(length, _BASE_INVERSE)
-    powers_B[:1] = inverse_B[:1] = 1
-    return np.cumprod(powers_B, dtype=np.uint64), np.cumprod(inverse_B, dtype=np.uint64)
-
-
-def _powers(num_bytes: int) -> tuple[np.ndarray, np.ndarray]:
-    """BASE**i and BASE**-i for i up to `num_bytes` at least."""
-    return _powers_of(max(2 * CHUNK_BYTES, 1 << (num_bytes + 1).bit_length()))
+def word_set(words: frozenset[str]) -> WordSet:
+    return WordSet(words)

@@ -103,6 +103,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "gopher-quality": [{}, {"min_words": 20, "min_stop_words": 1, "max_words": 100, "skip_domains": ["skipped"]}],
     "gopher-repetition": [{}, {"min_words": 0, "max_top_ngram_characters": {2: 0.1}, "max_duplicate_ngram_characters": {5: 0.02, 10: 0.01}}],
     "c4": [{}, {"terminal_punctuation": False, "min_words_per_line": None, "curly_bracket": False, "min_sentences": 2, "skip_domains": ["skipped"]}],
+    "fineweb": [{}, {"short_line_characters": 60, "terminal_punctuation": "…", "max_newlines_per_word": 0.1, "skip_domains": ["skipped"]}],
     "exact-duplicates": [{}, {"skip_domains": ["skipped"]}],
     "near-duplicates": [{}, {"min_similarity": 0.8}, {"ngram_words": 2, "bands": 20, "rows": 4, "skip_domains": ["skipped"]}],
     "line-duplicates": [{"max_documents": 2}, {}, {"unit": "paragraph", "max_documents": 1, "skip_domains": ["skipped"]}],

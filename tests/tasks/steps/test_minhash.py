@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.steps import minhash
+from tasks.steps import segments
 from tasks.steps.lsh import band_keys, detection_probability
 from tasks.steps.minhash import signatures, similarity
 from tests.tasks.steps.similar_texts import pairs_of_similarity
@@ -48,7 +48,7 @@ def test_cutting_into_blocks_changes_nothing(monkeypatch):
     texts = [" ".join(rng.choices(["a", "bc", "naïve", "internationalisation", "\0", "中文"], k=rng.randrange(30))) for _ in range(200)]
     whole = signatures(texts, 5, 8)
     for block_bytes in (1, 7, 100):
-        monkeypatch.setattr(minhash, "_BLOCK_BYTES", block_bytes)
+        monkeypatch.setattr(segments, "CHUNK_BYTES", block_bytes)
         assert np.array_equal(signatures(texts, 5, 8), whole)
 
 

@@ -12,7 +12,7 @@ from tasks.steps.c4 import C4
 from tasks.steps.gopher_quality import GopherQuality
 from tasks.steps.gopher_repetition import GopherRepetition
 from tasks.steps.ngrams import repeated, repeated_ngrams
-from tasks.steps.segments import CHUNK_BYTES, TextChunk, chunks, hash_word
+from tasks.steps.segments import CHUNK_BYTES, TextChunk, WordSet, chunks
 from tests.tasks.steps.some_documents import HOSTILE_PATTERNS, apply, assert_linear, documents, on_any_texts, reasons
 
 QUALITY, REPETITION, WEB = GopherQuality(step="gopher-quality"), GopherRepetition(step="gopher-repetition", min_words=0), C4(step="c4")
@@ -44,7 +44,10 @@ def test_hashes_are_equal_for_equal_words_and_for_no_others(texts):
     chunk = TextChunk(pa.array(texts, pa.string()))
     words, hashes = spans(chunk, "words"), chunk.hash_S(chunk.words).tolist()
     assert len(set(zip(words, hashes, strict=True))) == len(set(words)) == len(set(hashes))
-    assert all(hash_word(word) == value for word, value in zip(words, hashes, strict=True))
+    known = WordSet(set(words[::2]))
+    found, word = known.find(chunk.hash_S(chunk.words))
+    assert found.tolist() == [row for row, text in enumerate(words) if text in known.words]
+    assert [known.words[number] for number in word] == [words[row] for row in found]
 
 
 def test_chunks_cut_between_documents_and_lose_none():
