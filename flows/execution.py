@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from flows import ctrl_c
 from flows.commands import Cancelled, Commands, Output, with_our_python_first
 from flows.graph import Busy, StudyGraph
 from models.frozen import Frozen, StudyError
@@ -96,6 +97,7 @@ class Execution:
         try:
             shown = None
             while True:
+                ctrl_c.check()
                 postponed = self._start_what_is_ready()
                 if shown != self._progress:
                     shown = dict(self._progress)
@@ -107,6 +109,7 @@ class Execution:
                 else:
                     return self._progress
         except BaseException:
+            ctrl_c.heard()
             self._commands.end_all()
             deadline = time.monotonic() + CANCEL_SECONDS
             while self._claims and (seconds := deadline - time.monotonic()) > 0:
@@ -172,6 +175,7 @@ def patient_get(ended: queue.SimpleQueue[tuple[str, Progress]], seconds: float |
     lock's wait go on after Ctrl-C, for ever."""
     deadline = time.monotonic() + seconds if seconds is not None else float("inf")
     while (left := deadline - time.monotonic()) > 0:
+        ctrl_c.check()
         with contextlib.suppress(queue.Empty):
             return ended.get(timeout=min(WAKE_SECONDS, left))
     return None

@@ -25,6 +25,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
+from flows import ctrl_c
 from flows.abandoned import at_work
 from flows.artifacts import RecordedExecution, StageTable, publish_verdict
 from flows.asked_study import AskedStudy, asked_study
@@ -106,6 +107,7 @@ def compared(name: str) -> str:
 
 def run_study(params_file: str | None, cores: int | None, retries: int, pool: str) -> State:
     """Runs the flow in this process, and returns when the server has on record what it did: after that the server may go."""
+    ctrl_c.listen()
     try:
         state = study(params_file=params_file, cores=cores, retries=retries, pool=pool, return_state=True)
     except TerminationSignal as ended:

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402 (the environment decides how many threads NumPy starts when it is imported)
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 
 for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(threads, "1")  # tests share cores with each other and with the processes that they start
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a script is deaf to Ctrl-C, and so is all that it starts
 
 import pytest
 

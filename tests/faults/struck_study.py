@@ -25,7 +25,7 @@ SMALLEST = STUDY | {
     "ladder": {"sizes": ["10k"], "tokens_per_parameter": [3], "seeds": [1]},
     "hardware": {"ranks": 2, "checkpoint_every_seconds": 0.3},
 }
-GRACE_SECONDS = 60.0  # for all processes to end, on a machine that does other things as well
+GRACE_SECONDS = 180.0  # for all processes to end, on a machine that does other things as well
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
@@ -78,10 +78,23 @@ class StruckStudy:
             self.flow_run = None
         return self.terminal is not None or self.flow_run is not None
 
+    def nudge(self) -> None:
+        """What a person does when nothing moves: brings up what died, and starts again what only Prefect takes for running."""
+        print(f"{time.strftime('%X')} nothing moves: {self.said()}", flush=True)
+        self.up()
+        if self.flow_run and not self.processes() and self.state(self.flow_run) != "SCHEDULED":
+            self.flow_run = None
+
     def wait_for_end(self) -> None:
         """Of the run and of all its processes, services excepted."""
         wait_until(lambda: not self.goes_on(), "the run does not end")
         wait_until(lambda: not self.processes(), f"processes are left: {[command_of(process) for process in self.processes()]}")
+
+    def said(self) -> str:
+        """The last words of terminal and worker, and what runs: for who must find out why it goes on."""
+        logs = [self.folder.parent / "terminal.log", self.folder / ".assay/services/worker.log"]
+        words = [path.read_text(errors="replace")[-2000:] for path in logs if path.exists()]
+        return "\n".join([*words, f"flow run {self.flow_run}, terminal {self.terminal}", *map(command_of, self.processes())])
 
     # its processes
 

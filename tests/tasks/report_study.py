@@ -1,6 +1,5 @@
 """A small, plausible study's products, written through the real records and schemas: what the report reads."""
 
-import hashlib
 import math
 import random
 from pathlib import Path
@@ -18,6 +17,7 @@ from tasks.run_directory import RunResult
 from tasks.steps.funnel import FlowCounter
 from tasks.study import Study
 from tasks.tokenize_corpus import DomainTokens, TokensManifest
+from tests.tasks.sample_run import run_result
 
 TEXTS = {
     "encyclopedia": "Ada Lovelace\n\nAugusta Ada King, Countess of Lovelace, was an English mathematician and writer, chiefly known for her work on "
@@ -146,7 +146,7 @@ def _write_runs(chance: random.Random, diverged: str) -> dict[tuple[str, str], t
                 for seed in (1, 2):
                     run = f"{size}-{ratio}x-seed{seed}"
                     loss = _loss(mixture, num_params, ratio * num_params) * math.exp(chance.gauss(0, 0.006))
-                    result = _result(mixture, run, size, seed, num_params, ratio, f"{mixture}/{run}" == diverged)
+                    result = _result(mixture, run, num_params, ratio * num_params, f"{mixture}/{run}" == diverged)
                     directory = layout.RUNS / mixture / run
                     write_json(directory / "result.json", result.model_dump(mode="json"))
                     _write_metrics(chance, directory / "metrics.jsonl", result, loss)
@@ -154,37 +154,12 @@ def _write_runs(chance: random.Random, diverged: str) -> dict[tuple[str, str], t
     return losses
 
 
-def _result(mixture: str, run: str, size: str, seed: int, num_params: int, ratio: int, diverged: bool) -> RunResult:
-    tokens = ratio * num_params
+def _result(mixture: str, run: str, num_params: int, tokens: int, diverged: bool) -> RunResult:
     recipe, weighting = mixture.split("-")
     unique = _tokens_by_domain(recipe)
     weights = {d: 1 / len(TEXTS) if weighting == "uniform" else n / sum(unique.values()) for d, n in unique.items()}
-    return RunResult(
-        run_key=hashlib.sha256(f"{mixture}{run}".encode()).hexdigest()[:16],
-        run=run,
-        mixture=mixture,
-        recipe=recipe,
-        size=size,
-        seed=seed,
-        initialization_seed=seed,
-        data_seed=seed,
-        status="diverged" if diverged else "completed",
-        num_params=num_params,
-        num_params_non_embedding=int(num_params * 0.6),
-        budget_tokens=tokens,
-        tokens_seen=tokens,
-        target_steps=tokens // 4096,
-        steps=tokens // 4096,
-        train_flops=6.4 * num_params * tokens,
-        final_train_loss=None if diverged else 4.1,
-        learning_rate=0.0031,
-        batch_tokens=4096,
-        weights_by_domain=weights,
-        tokens_by_domain={d: int(w * tokens) for d, w in weights.items()},
-        unique_tokens_by_domain=unique,
-        tokens_md5_by_domain=dict.fromkeys(unique, "0f1e"),
-        epochs_by_domain={d: w * tokens / unique[d] for d, w in weights.items()},
-    )
+    ended = {"status": "diverged", "final_train_loss": None} if diverged else {}
+    return run_result(mixture, run, num_params, tokens, 4096, weights, unique, **ended)
 
 
 def _write_metrics(chance: random.Random, path: Path, result: RunResult, loss: float) -> None:

@@ -18,6 +18,7 @@ from tasks.documents import DOCUMENT_SCHEMA, write_shards
 from tasks.run_directory import RunResult
 from tasks.tokenize_corpus import load_tokens, tokenize_corpus
 from tasks.train_tokenizer import train_bpe
+from tests.tasks.sample_run import run_result
 
 MIXTURE, RECIPE, RUN = "raw-natural", "raw", "50k-1x-seed1"
 CONTEXT = 64
@@ -58,30 +59,15 @@ def write_study(study) -> tuple[RunResult, LlamaForCausalLM, PreTrainedTokenizer
     weights: dict[str, float] = dict.fromkeys(domains, 0.5)
     num_sequences = sum(tokens.tokens for tokens in manifest.domains.values()) // CONTEXT // 2
     stream = TokenStream(corpus.tokens_by_domain, weights, CONTEXT, num_sequences, seed=1)
-    read = stream.tokens_by_domain(num_sequences)
-    result = RunResult(
-        run_key="5" * 16,
-        run=RUN,
-        mixture=MIXTURE,
-        recipe=RECIPE,
-        size="50k",
-        seed=1,
-        initialization_seed=1,
-        data_seed=1,
-        status="completed",
+    result = run_result(
+        MIXTURE,
+        RUN,
         num_params=50_000,
-        num_params_non_embedding=40_000,
-        budget_tokens=num_sequences * CONTEXT,
-        tokens_seen=num_sequences * CONTEXT,
-        target_steps=num_sequences,
-        steps=num_sequences,
-        train_flops=1e9,
-        final_train_loss=0.1,
-        learning_rate=0.01,
+        tokens=num_sequences * CONTEXT,
         batch_tokens=CONTEXT,
         weights_by_domain=weights,
-        tokens_by_domain=read,
         unique_tokens_by_domain={domain: tokens.tokens for domain, tokens in manifest.domains.items()},
+        tokens_by_domain=stream.tokens_by_domain(num_sequences),
         tokens_md5_by_domain=manifest.md5_by_domain,
         epochs_by_domain=stream.epochs_by_domain(num_sequences),
     )

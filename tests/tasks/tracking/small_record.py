@@ -16,32 +16,18 @@ from tasks.evaluation_table import EVALUATION_SCHEMA
 from tasks.run_directory import RunResult
 from tasks.study import Study
 from tasks.tracking import Record, record_evaluation, record_verdict, tracking_uri
+from tests.tasks.sample_run import run_result
 
-RESULT = RunResult(
-    run_key="k1",
-    run="30k-1x-seed1",
-    mixture="raw-natural",
-    recipe="raw",
-    size="30k",
-    seed=1,
-    initialization_seed=1,
-    data_seed=1,
-    status="completed",
+RESULT = run_result(
+    "raw-natural",
+    "30k-1x-seed1",
     num_params=30_000,
-    num_params_non_embedding=20_000,
-    budget_tokens=3000,
-    tokens_seen=3000,
-    target_steps=3,
-    steps=3,
-    train_flops=5.4e8,
-    final_train_loss=5.5,
-    learning_rate=0.01,
+    tokens=3000,
     batch_tokens=1000,
     weights_by_domain={"code": 0.25, "legal": 0.75},
-    tokens_by_domain={"code": 750, "legal": 2250},
     unique_tokens_by_domain={"code": 7500, "legal": 2250},
     tokens_md5_by_domain={"code": "c0de", "legal": "1e9a1"},
-    epochs_by_domain={"code": 0.1, "legal": 1.0},
+    run_key="k1",
 )
 FOLLOW = ("k1", RESULT.run, "raw-natural", "raw")
 CURVE = [{"step": s, "tokens": 1000 * s, "train_loss": 7.0 - s, "gradient_norm": 1.0, "learning_rate": 0.01} for s in (1, 2, 3)]
