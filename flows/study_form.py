@@ -36,8 +36,7 @@ def study_form() -> tuple[dict[str, Any], dict[str, Any]]:
     load_study()
     schema = _as_prefect_refers(Study.model_json_schema())
     definitions = schema.pop("$defs")
-    for size in (definitions["Ladder"]["properties"]["sizes"]["items"], definitions["Swarm"]["properties"]["size"]):
-        size["enum"] = list(PRESETS)
+    definitions["Ladder"]["properties"]["sizes"]["description"] += f": {', '.join(PRESETS)}"  # as an enum, Prefect hides which ones are chosen
     for position, name in enumerate(sorted(schema["properties"], key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))):
         schema["properties"][name]["position"] = position
     form = {

@@ -48,5 +48,7 @@ def test_the_same_parameters_have_the_same_name(study: SmallStudy):
 def test_what_is_not_valid_is_refused(study: SmallStudy):
     with pytest.raises(StudyError, match=r"^the form: mixtures.m: weights sum to 0.9, not to 1"):
         asked_study(PARAMS | {"mixtures": {"m": {"recipe": "raw", "weights": {"d": 0.9}}}}, None)
+    with pytest.raises(StudyError, match=r"^the form: ladder.*'31k'.*did you mean"):
+        asked_study(PARAMS | {"ladder": PARAMS["ladder"] | {"sizes": ["31k"]}}, None)
     with pytest.raises(StudyError, match="two studies to run"):
         asked_study(PARAMS, "other.yaml")

@@ -23,6 +23,7 @@ def test_as_it_stands_it_is_the_study_of_the_folder(schema):
 
 
 def test_what_a_person_changes_first_comes_first_and_all_is_described(schema):
+    assert "10k, 30k, 100k" in schema["definitions"]["Ladder"]["properties"]["sizes"]["description"]
     study = schema["definitions"]["Study"]["properties"]
     assert sorted(study, key=lambda name: study[name]["position"])[:4] == ["name", "question", "mixtures", "ladder"]
     for model in ("Study", "Target", "Ladder", "Mixture", "Recipe", "Swarm", "Hardware", "EvaluationConfig"):
@@ -35,7 +36,7 @@ def test_what_a_person_changes_first_comes_first_and_all_is_described(schema):
     "change",
     [
         {"target": PARAMS["target"] | {"confidence": 2}},
-        {"ladder": PARAMS["ladder"] | {"sizes": ["31k"]}},
+        {"ladder": PARAMS["ladder"] | {"sizes": [30]}},
         {"evaluation": {"suite": "none"}},
         {"mixtures": {"m": {"recipe": "raw", "weights": "naturally"}}},
         {"recipes": {"raw": {"from": "pool", "steps": [{"step": "normalise"}]}}},
