@@ -30,6 +30,6 @@ def in_words(set_by_seconds: float, from_seconds: float) -> str | None:
         return None
     way = "forward" if set_by_seconds > 0 else "back"
     return (
-        f"The system clock was set {way} by {abs(set_by_seconds):.0f} s while the study runs: what runs and what it writes do not go by it, but times "
-        "in Prefect and MLflow jump, the time left in `assay status` is wrong until the next checkpoint, and Prefect may give slots away too early."
+        f"The system clock was set {way} by {abs(set_by_seconds):.0f} s while the study runs: what runs and what it writes do not go by it, but "
+        "times in Prefect and MLflow jump, the time left in `assay status` is wrong until the next checkpoint, and Prefect may free slots too early."
     )

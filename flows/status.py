@@ -90,8 +90,8 @@ def writing_processes(graph: StudyGraph) -> dict[str, str]:
 
 
 def lives(mark: dict[str, Any], since: float) -> bool:
-    """Whether the process that marked something still is there. One that seems to have come later has only inherited its number, unless it is the same
-    command: then the clock was set meanwhile."""
+    """Whether the process that marked something still is there. One that seems to have come later has only inherited its number, unless it is the
+    same command: then the clock was set meanwhile."""
     try:
         process, arguments = psutil.Process(mark["pid"]), mark["cmd"].partition(" ")[2]
         return process.create_time() <= since + 1 or (arguments != "" and " ".join(process.cmdline()).endswith(arguments))
