@@ -17,10 +17,9 @@ from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
+from flows.clock_watch import boot_time
+from flows.environment import AT_WORK
 from tasks.atomic import read_json, write_json
-from tasks.layout import LOCAL
-
-AT_WORK = LOCAL / "flow_run.json"
 
 
 @contextmanager
@@ -29,7 +28,7 @@ def at_work(flow_run_id: str) -> Iterator[None]:
     if AT_WORK.exists():
         with get_client(sync_client=True) as client:
             close_killed(client, UUID(read_json(AT_WORK)["id"]))
-    write_json(AT_WORK, {"id": flow_run_id})
+    write_json(AT_WORK, {"id": flow_run_id, "boot_time": boot_time()})
     try:
         yield
     finally:

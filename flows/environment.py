@@ -12,6 +12,7 @@ from tasks.layout import LOCAL
 HOST = "127.0.0.1"
 DEFAULT_PORTS = {"ASSAY_PREFECT_PORT": 4200, "ASSAY_MLFLOW_PORT": 5000, "ASSAY_REPORT_PORT": 4201}
 PREFECT_HOME = LOCAL / "prefect"
+AT_WORK = LOCAL / "flow_run.json"  # the flow run that holds the study's lock, and `clock_watch.boot_time` when it began
 
 SETTINGS = {
     "DO_NOT_TRACK": "1",

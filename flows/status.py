@@ -6,12 +6,15 @@ the log of its last try ends so. Runs: `tasks/run_states.py`.
 
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 from filelock import FileLock
 
 from flows.changes import Change, Changes
+from flows.clock_watch import DRIFT_SECONDS, boot_time, in_words
 from flows.commands import SENTENCE
+from flows.environment import AT_WORK
 from flows.execution import log_path
 from flows.graph import StudyGraph, in_one_sentence
 from flows.services import RunningService, find
@@ -38,6 +41,7 @@ class StageStanding(Frozen):
 class Status(Frozen):
     study: str
     executing: bool  # an `assay run` is at work in this folder
+    clock: str | None  # one sentence when the system clock was set since that run began
     services: tuple[RunningService, ...]  # that `assay up` started and that live
     stages: tuple[StageStanding, ...]  # upstream first
     runs: tuple[RunStanding, ...]
@@ -58,9 +62,11 @@ def status(study: Study) -> Status:
     not_done = {str(out): stage for stage in stages if stage.state is not State.DONE for out in graph.stage(stage.stage).outs}
     tokens = {recipe: not_done.get(str(layout.TOKENS / recipe)) for recipe in study.recipes}
     outdated = {recipe: f"{stage.stage}: {stage.sentence}" for recipe, stage in tokens.items() if stage}
+    executing = is_held(FileLock(STUDY_LOCK))
     return Status(
         study=study.name,
-        executing=is_held(FileLock(STUDY_LOCK)),
+        executing=executing,
+        clock=_clock() if executing else None,
         services=tuple(running for name in SERVICES if (running := find(name))),
         stages=stages,
         runs=(*run_standings(study, outdated), *swarm_standings(study, outdated)),
@@ -78,17 +84,26 @@ def writing_processes(graph: StudyGraph) -> dict[str, str]:
         time.sleep(0.1)
         marks = read_json(table)
     written = table.stat().st_mtime
-    marks = {path: mark for path, mark in marks.get("write", {}).items() if lives(mark["pid"], written)}
+    marks = {path: mark for path, mark in marks.get("write", {}).items() if lives(mark, written)}
     stages = {address: [marks[out.fs_path] for out in graph.stage(address).outs if out.fs_path in marks] for address in graph.addresses}
     return {address: f"process {mine[0]['pid']}: {mine[0]['cmd']}" for address, mine in stages.items() if mine}
 
 
-def lives(pid: int, since: float) -> bool:
-    """Whether a process that was there at a time still is; one that came later has only inherited its number."""
+def lives(mark: dict[str, Any], since: float) -> bool:
+    """Whether the process that marked something still is there. One that seems to have come later has only inherited its number, unless it is the
+    same command: then the clock was set meanwhile."""
     try:
-        return psutil.Process(pid).create_time() <= since + 1
+        process, arguments = psutil.Process(mark["pid"]), mark["cmd"].partition(" ")[2]
+        return process.create_time() <= since + 1 or (arguments != "" and " ".join(process.cmdline()).endswith(arguments))
     except psutil.Error:
         return False
+
+
+def _clock() -> str | None:
+    try:
+        return in_words(boot_time() - read_json(AT_WORK)["boot_time"], DRIFT_SECONDS)
+    except (FileNotFoundError, KeyError):  # it waits for another run, or is of an earlier version
+        return None
 
 
 def _stage(graph: StudyGraph, address: str, changes: dict[str, tuple[Change, ...]], writer: str | None) -> StageStanding:

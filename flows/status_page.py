@@ -22,6 +22,8 @@ def status_page(status: Status) -> Iterator[Table | str]:
     )
     if status.executing:
         yield "An `assay run` is at work here."
+    if status.clock:
+        yield f"[yellow]{status.clock}[/]"
     if status.services:
         yield "Up: " + ", ".join(f"{service.name} {service.url or f'process {service.pid}'}" for service in status.services)
     yield _overview(status)

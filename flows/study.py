@@ -30,6 +30,7 @@ from flows import ctrl_c
 from flows.abandoned import at_work
 from flows.artifacts import RecordedExecution, StageTable, publish_verdict
 from flows.asked_study import AskedStudy, asked_study
+from flows.clock_watch import ClockWatch
 from flows.commands import Commands
 from flows.elsewhere import cancel_forgotten, run_elsewhere
 from flows.execution import Driver, Execution, Progress, StageState, run_stage
@@ -159,7 +160,7 @@ class PrefectDriver(Driver):
     def __init__(self, graph: StudyGraph, commands: Commands, slots: Slots, server: ServerWatch, retries: int):
         self._graph, self._commands, self._slots, self._server, self._retries = graph, commands, slots, server, retries
         self._futures: dict[str, PrefectFuture] = {}
-        self._table = StageTable()
+        self._table, self._clock = StageTable(), ClockWatch()
 
     def reserve(self, address: str) -> bool:
         needs = self._graph.needs(address)
@@ -205,6 +206,8 @@ class PrefectDriver(Driver):
     def check(self) -> None:
         ctrl_c.check()
         self._server.check()
+        if jump := self._clock.jump():
+            get_run_logger().warning(jump)
 
     def _submit(self, address: str, body: Callable[[], State], retries: int = 0) -> PrefectFuture:
         as_task = task(

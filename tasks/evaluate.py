@@ -88,8 +88,6 @@ def model_directory(run: RunResult) -> Path:
 def examine(study: Study, runs: list[RunResult]) -> Answers:
     """Of all runs. They are dealt to processes, largest first; each process prepares the questions once."""
     calm_libraries(offline=not study.evaluation.harness_tasks or not hub_answers())
-    import torch
-
     documents, files = tuple(heldout_documents()), tuple(task_files(study))
     questions = Questions(
         evaluation=study.evaluation,
@@ -98,11 +96,20 @@ def examine(study: Study, runs: list[RunResult]) -> Answers:
         tokenizer=model_directory(runs[0]),  # the study has one, and it lies beside every model
         probes=asked_probes(study, runs[0], documents, files),
     )
-    workers = 1 if torch.cuda.is_available() else min(study.hardware.workers or os.cpu_count() or 1, len(runs))
+    workers = 1 if on_a_gpu() else min(study.hardware.workers or os.cpu_count() or 1, len(runs))
     hands = [runs[i::workers] for i in range(workers)]
     with processes(workers, len(hands)) as run_all:
         found = list(run_all(answers, questions, hands))
     return Answers([row for of_hand in found for row in of_hand.rows], found[0].outlines, found[0].contamination)
+
+
+def on_a_gpu() -> bool:
+    """PyTorch takes seconds to import: it is asked only where there is a device of which it might know."""
+    if not any(next(Path("/dev").glob(device), None) for device in ("nvidia*", "kfd", "dxg")):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def answers(questions: Questions, runs: list[RunResult]) -> Answers:

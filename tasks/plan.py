@@ -7,11 +7,11 @@ from models.frozen import StudyError
 from models.ladder import LadderRun, num_params, num_params_non_embedding
 from models.training_plan import TrainingPlan
 from tasks import layout
-from tasks.atomic import read_json
 from tasks.pretrain import PlannedRun, hosts, planned_runs
 from tasks.study import Study, lineage, load_study
 from tasks.study_plan import EpochsPlan, RungPlan, StudyPlan, Trained, total
 from tasks.throughput import Setting, Throughput, known_throughputs, measure, setting_of, with_estimates
+from tasks.timings import timing_of
 from tasks.tokenize_corpus import MANIFEST, load_manifest, load_tokens
 
 DATA_FIELDS = ("seed", "sources", "local_sources", "heldout", "tokenizer")  # of a study, that decide its tokens beside the recipe
@@ -100,13 +100,13 @@ def _throughputs(settings: list[Setting], sizes: list[str], study: Study, measur
 
 def _trained_of(runs: list[PlannedRun]) -> Trained:
     outcomes = [run.directory.outcome() for run in runs]
-    timings = [run.directory.timing_file for run in runs]
+    timings = [timing_of(run.directory) for run in runs]
     return Trained(
         runs=len(runs),
         diverged=sum(outcome.status == "diverged" for outcome in outcomes),
         tokens=sum(outcome.steps * run.plan.batch_tokens for run, outcome in zip(runs, outcomes, strict=True)),
         train_flops=sum(run.plan.train_flops * outcome.steps / run.plan.steps for run, outcome in zip(runs, outcomes, strict=True)),
-        seconds=total([read_json(path)["wall_seconds"] if path.exists() else None for path in timings]),
+        seconds=total([timing and timing.wall_seconds for timing in timings]),
     )
 
 

@@ -18,6 +18,7 @@ from tasks import layout
 from tasks.atomic import read_json, replace_directory, write_json
 from tasks.pretrain import command, hosts, started
 from tasks.run_directory import Launch, RunDirectory, RunSpec, code_md5
+from tasks.timings import timings
 from tasks.tokenize_corpus import MANIFEST, DomainTokens, TokensManifest
 
 MEASURED = layout.LOCAL / "throughput.json"
@@ -89,14 +90,10 @@ def known_throughputs(settings: Iterable[Setting]) -> dict[str, Throughput]:
 def _finished_runs() -> dict[tuple[object, ...], tuple[float, float]]:
     """Tokens and seconds of the runs that this machine has finished, by what their spec and timing say of their setting."""
     sums: dict[tuple[object, ...], tuple[float, float]] = {}
-    for path in layout.RUN_DIRECTORIES.glob("*/timing.json"):
-        run, timing = RunDirectory(path.parent.name), read_json(path)
-        if not (run.spec_file.exists() and run.is_finished):
-            continue
-        spec = run.spec()
-        its = (spec.shape, spec.vocab_size, spec.training.sequence_length, spec.plan.batch_tokens, spec.training.precision, timing["ranks"])
+    for spec, timing in timings():
+        its = (spec.shape, spec.vocab_size, spec.training.sequence_length, spec.plan.batch_tokens, spec.training.precision, timing.ranks)
         tokens, seconds = sums.get(its, (0.0, 0.0))
-        sums[its] = (tokens + timing["tokens_per_second"] * timing["wall_seconds"], seconds + timing["wall_seconds"])
+        sums[its] = (tokens + timing.tokens_per_second * timing.wall_seconds, seconds + timing.wall_seconds)
     return sums
 
 

@@ -5,10 +5,9 @@ from pathlib import Path
 from statistics import median
 
 from models.ladder import ModelShape
-from tasks import layout
 from tasks.atomic import read_json
 from tasks.pretrain import LAUNCHES, PlannedRun
-from tasks.run_directory import RunDirectory
+from tasks.timings import timings
 
 
 class TrainingClock:
@@ -68,9 +67,8 @@ class TrainingClock:
     @cached_property
     def _rates_by_shape(self) -> dict[ModelShape, list[float]]:
         rates: dict[ModelShape, list[float]] = {}
-        for path in layout.RUN_DIRECTORIES.glob("*/timing.json"):
-            shape = RunDirectory(path.parent.name).spec().shape
-            rates.setdefault(shape, []).append(read_json(path)["tokens_per_second"])
+        for spec, timing in timings():
+            rates.setdefault(spec.shape, []).append(timing.tokens_per_second)
         return rates
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from flows.clock_watch import boot_time
+from flows.environment import AT_WORK
 from flows.execution import log_path
 from flows.status import Status, status
 from tasks import layout
@@ -79,6 +81,24 @@ def test_a_killed_writer_runs_no_more(study: SmallStudy):
     assert by_state()["first"] == "waiting"
 
 
+def test_a_clock_that_was_set_since_is_told_and_who_runs_is_known_all_the_same(study: SmallStudy):
+    study.dvc("status")
+    command = [sys.executable, "-c", "input()", "repro", "first"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as writer, FileLock(".assay/study.lock"):
+        mark = {"pid": writer.pid, "cmd": "/bin/dvc repro first"}
+        table = Path(".dvc/tmp/rwlock")
+        table.write_text(json.dumps({"write": {str(Path("data/first").resolve()): mark}, "read": {}}))
+        AT_WORK.write_text(json.dumps({"id": "x", "boot_time": boot_time() - 3600}))
+        os.utime(table, (time.time() - 3600, time.time() - 3600))  # as the files of an hour ago look when the clock was then set forward by one
+        found = now()
+        assert found.clock and found.clock.startswith("The system clock was set forward by 3600 s while the study runs")
+        assert {one.stage: one.state.value for one in found.stages}["first"] == "running"
+        AT_WORK.write_text(json.dumps({"id": "x", "boot_time": boot_time() - 1}))
+        assert now().clock is None
+        writer.communicate(b"\n")
+    assert now().clock is None
+
+
 @pytest.mark.parametrize(
     ("log", "sentence"),
     [
@@ -129,7 +149,7 @@ def test_as_a_program_without_any_server(study: SmallStudy):
     ):
         assert said in words
     answer = json.loads(assay("status", "--json").stdout)
-    assert answer.keys() == {"study", "executing", "services", "stages", "runs"}
+    assert answer.keys() == {"study", "executing", "clock", "services", "stages", "runs"}
     assert not Path(".assay").exists(), "looking leaves no trace"
 
 
