@@ -11,6 +11,7 @@ order or on the number of workers.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -47,6 +48,16 @@ class StepConfig(Frozen):
         1  # raised when the step does something else than before, be it by a library's doing (tests/golden); it is code, so DVC sees it
     )
     skip_domains: tuple[Name, ...] = Field(default=(), description="domains whose documents pass this step untouched and unseen")
+
+    @property
+    def named_domains(self) -> dict[str, Iterable[str]]:
+        """The domains that this step's configuration names, by the field that does; the study checks that there are such."""
+        return {"skip_domains": self.skip_domains}
+
+    @property
+    def finds_domains(self) -> bool:
+        """Whether documents have other domains behind this step, which nobody can know before."""
+        return False
 
     def annotations(self) -> pa.Schema:
         """The columns that this step adds (or overwrites), nullable: documents of skipped domains have null there."""

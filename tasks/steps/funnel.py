@@ -53,8 +53,9 @@ class FlowCounter:
         self.bytes.update(other.bytes)
 
     def rows(self, steps: list[str]) -> list[FunnelRow]:
-        """One row per step and domain of the input, in the order of the steps, then of the domains' names."""
-        domains = sorted({domain for step, flow, domain, _ in self.documents if step == 0 and flow == "in"})
+        """One row per step and domain, in the order of the steps, then of the domains' names. What a step finds to be of another domain comes into
+        none and leaves by the new one."""
+        domains = sorted({domain for _, flow, domain, _ in self.documents if flow != "removed"})
         return [self._row(position, step, domain) for position, step in enumerate(steps) for domain in domains]
 
     def _row(self, position: int, step: str, domain: str) -> FunnelRow:
