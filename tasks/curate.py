@@ -97,7 +97,8 @@ def working_directories(seed: int, recipe: str, inputs: list[Path], steps: tuple
 def refuse_ruin(study: Study, name: str, funnel: list[FunnelRow]) -> None:
     """Raises a StudyError when nothing is left, or nothing of a domain that a mixture on this corpus (or on one made of it) draws from."""
     last = {row.domain: row for row in funnel}
-    empty = [domain for domain, row in last.items() if not row.documents_out]
+    moved = {row.domain for row in funnel if row.documents_in > row.documents_out + sum(amount.documents for amount in row.removed.values())}
+    empty = [domain for domain, row in last.items() if not row.documents_out and domain not in moved]
     if len(empty) == len(last):
         raise StudyError(f"Recipe '{name}' removes every document: {what_removed(funnel, empty)}; loosen these steps.")
     for mixture_name, mixture in study.mixtures.items():

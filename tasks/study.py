@@ -153,6 +153,10 @@ class Study(Frozen):
                     known(domain, domains, where)
         return self
 
+    def _finds_domains(self, recipe: str) -> bool:
+        """Whether the domains of the recipe's corpus are found in it, and not those of the sources."""
+        return any(step.finds_domains for name in lineage(self.recipes, recipe) for step in self.recipes[name].steps)
+
     @model_validator(mode="after")
     def _checkpoints_to_average_are_kept(self) -> Self:
         kept, asked = len(set(self.ladder.snapshots)) + 1, self.evaluation.average_checkpoints
@@ -164,14 +168,18 @@ class Study(Frozen):
         return self
 
     def _domains_by_place(self) -> list[tuple[str, Iterable[str]]]:
-        """Where the study names domains, and which."""
-        places: list[tuple[str, Any]] = [(f"mixtures.{name}.weights", mixture.weights) for name, mixture in self.mixtures.items()]
-        places.append(("target.domain_weights", self.target.domain_weights))
+        """Where the study names domains of the sources, and which."""
+        places: list[tuple[str, Any]] = [("target.domain_weights", self.target.domain_weights)]
+        for name, mixture in self.mixtures.items():
+            if not self._finds_domains(mixture.recipe):
+                places.append((f"mixtures.{name}.weights", mixture.weights))
         for name, recipe in self.recipes.items():
-            places.append((f"recipes.{name}.may_empty", recipe.may_empty))
-            for step in recipe.steps:
-                places.append((f"recipes.{name}.{step.step}.skip_domains", step.skip_domains))
-                places.append((f"recipes.{name}.{step.step}.reference_domains", getattr(step, "reference_domains", ())))
+            known_until = next((place for place, step in enumerate(recipe.steps) if step.finds_domains), len(recipe.steps))
+            if recipe.base != layout.POOL and self._finds_domains(recipe.base):
+                continue
+            places.append((f"recipes.{name}.may_empty", recipe.may_empty if known_until == len(recipe.steps) else ()))
+            for step in recipe.steps[: known_until + 1]:
+                places += [(f"recipes.{name}.{step.step}.{field}", named) for field, named in step.named_domains.items()]
         return [(where, named) for where, named in places if not isinstance(named, str)]
 
 

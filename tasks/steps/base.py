@@ -11,6 +11,7 @@ order or on the number of workers.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -52,6 +53,16 @@ class StepConfig(Frozen):
         default=0.5, gt=0, le=1, description="of all documents, or bytes, that come in: a step that removes more stops the recipe; 1 allows all"
     )
     max_removed_of_source: float = Field(default=0.75, gt=0, le=1, description="the same for every single source")
+
+    @property
+    def named_domains(self) -> dict[str, Iterable[str]]:
+        """The domains that this step's configuration names, by the field that does; the study checks that there are such."""
+        return {"skip_domains": self.skip_domains}
+
+    @property
+    def finds_domains(self) -> bool:
+        """Whether documents have other domains behind this step, which nobody can know before."""
+        return False
 
     def annotations(self) -> pa.Schema:
         """The columns that this step adds (or overwrites), nullable: documents of skipped domains have null there."""

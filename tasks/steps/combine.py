@@ -1,5 +1,6 @@
 """One score of many."""
 
+from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -35,6 +36,10 @@ class CombineScores(CorpusStep):
             if not any(weights.values()):
                 raise ValueError(f"the weights of combine-scores in '{place}' are all 0")
         return self
+
+    @property
+    def named_domains(self) -> dict[str, Iterable[str]]:
+        return super().named_domains | {"weights_by_domain": self.weights_by_domain}
 
     def annotations(self) -> pa.Schema:
         return pa.schema([pa.field(self.output, pa.float64())])

@@ -7,6 +7,7 @@ from pydantic import Field
 from tasks.steps.band import ScoreBand
 from tasks.steps.c4 import C4
 from tasks.steps.cleaning import Normalize
+from tasks.steps.clusters import Clusters
 from tasks.steps.combine import CombineScores
 from tasks.steps.dsir import Dsir
 from tasks.steps.edit_programs import EditPrograms
@@ -54,6 +55,7 @@ Step = Annotated[
     | FastTextScore
     | HuggingFaceClassifier
     | PreSelect
+    | Clusters
     | EditPrograms
     | Rewrite,
     Field(discriminator="step"),

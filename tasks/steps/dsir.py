@@ -1,6 +1,6 @@
 """DSIR's importance weights: how much likelier a document's n-grams are in a target than in the corpus."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -41,6 +41,10 @@ class Dsir(CorpusStep):
     target: Reference = Field(description="the documents that the corpus shall become like")
     ngram_words: PositiveInt = Field(default=2, description="longest n-gram")
     buckets: PositiveInt = 10_000
+
+    @property
+    def named_domains(self) -> dict[str, Iterable[str]]:
+        return super().named_domains | {"target.domains": self.target.domains}
 
     def annotations(self) -> pa.Schema:
         return pa.schema([WEIGHT])

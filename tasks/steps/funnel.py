@@ -65,8 +65,9 @@ class FlowCounter:
         self.bytes.update(other.bytes)
 
     def rows(self, steps: list[str]) -> list[FunnelRow]:
-        """One row per step and domain of the input, in the order of the steps, then of the domains' names."""
-        domains = sorted({domain for step, flow, domain, _, _ in self.documents if step == 0 and flow == "in"})
+        """One row per step and domain, in the order of the steps, then of the domains' names. What a step finds to be of another domain comes into
+        none and leaves by the new one."""
+        domains = sorted({domain for _, flow, domain, _, _ in self.documents if flow != "removed"})
         return [self._row(position, step, domain) for position, step in enumerate(steps) for domain in domains]
 
     def flow(self, step: int, domain: str | None = None, source: str | None = None) -> Flow:
@@ -87,8 +88,8 @@ class FlowCounter:
         )
 
     def sources(self, step: int, domain: str | None = None) -> list[str]:
-        """Those of which a step saw documents, sorted."""
-        return sorted({source for at, flow, of, source, _ in self.documents if (at, flow) == (step, "in") and domain in (None, of)})
+        """Those of whose documents a step saw or kept any, sorted."""
+        return sorted({source for at, flow, of, source, _ in self.documents if at == step and flow != "removed" and domain in (None, of)})
 
     def _row(self, position: int, step: str, domain: str) -> FunnelRow:
         by_source = {source: self.flow(position, domain, source) for source in self.sources(position, domain)}

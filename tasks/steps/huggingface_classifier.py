@@ -46,7 +46,7 @@ class HuggingFaceClassifier(BatchStep):
 
     def _index(self, config: Any, where: str) -> int | None:
         """Which output the score is of; None is the only one."""
-        labels = {str(label): index for label, index in config.label2id.items()}
+        labels = {str(label): int(index) for index, label in config.id2label.items()}
         if config.num_labels == 1:
             if self.label is not None:
                 raise StudyError(f"{where}.label: '{self.model.name}' is a regression with one output and has no label '{self.label}': leave it out.")

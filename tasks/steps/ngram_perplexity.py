@@ -1,5 +1,6 @@
 """How surprising each document is to an n-gram model of reference documents."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -37,6 +38,10 @@ class NgramPerplexity(CorpusStep):
     min_word_count: PositiveInt = Field(default=2, description="in the reference; rarer words are the unknown word")
     max_documents: PositiveInt = Field(default=20_000, description="of the reference, drawn by a hash of the id")
     output: str = Field(default="perplexity", pattern=r"^[a-z][a-z0-9_]*$", description="the column")
+
+    @property
+    def named_domains(self) -> dict[str, Iterable[str]]:
+        return super().named_domains | {"reference.domains": self.reference.domains}
 
     def annotations(self) -> pa.Schema:
         return pa.schema([pa.field(self.output, pa.float32())])

@@ -1,5 +1,6 @@
 """QuaDMix' sampling function: how often a document is read depends on its place in its domain's ranking."""
 
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -49,6 +50,10 @@ class QuadmixSampling(CorpusStep):
     score: str = Field(default="combined_score", description="the column that an earlier step annotated; higher is better")
     function: SamplingFunction = SamplingFunction()
     function_by_domain: dict[Name, SamplingFunction] = Field(default={}, description="in the place of `function`")
+
+    @property
+    def named_domains(self) -> dict[str, Iterable[str]]:
+        return super().named_domains | {"function_by_domain": self.function_by_domain}
 
     def annotations(self) -> pa.Schema:
         return pa.schema([COPIES])

@@ -1,5 +1,6 @@
 """A quality score learned inside the recipe: reference documents against the rest of the corpus."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -49,6 +50,10 @@ class QualityClassifier(LearnedScore):
     @property
     def references(self) -> dict[str, Reference]:
         return dict(self.classes) or {REFERENCE: Reference(domains=self.reference_domains, sources=self.reference_sources)}
+
+    @property
+    def named_domains(self) -> dict[str, Iterable[str]]:
+        return super().named_domains | {"reference_domains": [domain for reference in self.references.values() for domain in reference.domains]}
 
     @property
     def columns(self) -> dict[str, str]:

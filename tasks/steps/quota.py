@@ -1,5 +1,6 @@
 """Keeps so much of each domain, best first."""
 
+from collections.abc import Iterable
 from typing import Literal, Self
 
 import numpy as np
@@ -23,6 +24,10 @@ class DomainQuota(RankedSelection):
         if self.by is None:
             raise ValueError("domain-quota is by domain: leave `by` out, or take top-fraction")
         return self
+
+    @property
+    def named_domains(self) -> dict[str, Iterable[str]]:
+        return super().named_domains | {"quotas": self.quotas}
 
     def places(self, group: str, bytes_D: np.ndarray) -> tuple[int, int]:
         if group not in self.quotas:

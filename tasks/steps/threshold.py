@@ -1,5 +1,6 @@
 """Keeps documents whose score lies between given bounds."""
 
+from collections.abc import Iterable
 from typing import Literal, Self
 
 import numpy as np
@@ -25,6 +26,10 @@ class ScoreThreshold(BatchStep):
         if self.minimum is None and self.maximum is None and not self.minimum_by_domain:
             raise ValueError("score-threshold needs minimum, maximum or minimum_by_domain")
         return self
+
+    @property
+    def named_domains(self) -> dict[str, Iterable[str]]:
+        return super().named_domains | {"minimum_by_domain": self.minimum_by_domain}
 
     def apply(self, table: pa.Table, context: StepContext) -> StepOutcome:
         score_D = read_score(table, self.score, self, context).to_numpy()  # null becomes NaN, of which no comparison is true

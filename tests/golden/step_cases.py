@@ -121,6 +121,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "fasttext-score": [{"model": file("reference.bin"), "label": "reference", "max_characters": 100}],
     "huggingface-classifier": [{"model": file("classifier", "name"), "label": "good", "max_tokens": 16}],
     "preselect": [{"losses": file("losses.csv"), "models": ["small", "middle", "large"], "share": 0.4, "classifier": _CLASSIFIER}],
+    "clusters": [{"clusters": 4, "dimensions": 8, "skip_domains": ["skipped"]}, {"clusters": 3, "set_domain": False}],
     "edit-programs": [{"programs": file("programs.jsonl")}, {"programs": file("programs.jsonl"), "invalid": "drop"}],
     "rewrite": [{"endpoint": {"url": "http://127.0.0.1:9/v1", "model": "none"}, "score": "score", "below": 0}],  # asks for none; tests/tasks/steps
 }

@@ -33,7 +33,7 @@ def folder(tmp_path_factory) -> Path:
     labels: dict[str, Any] = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
     made = {
         "classifier": BertForSequenceClassification(BertConfig(**SHAPE, max_position_embeddings=64, **labels)),
-        "regression": BertForSequenceClassification(BertConfig(**SHAPE, max_position_embeddings=64, num_labels=1)),
+        "regression": BertForSequenceClassification(BertConfig(**SHAPE, max_position_embeddings=64, id2label={0: "value"})),
         "lm": LlamaForCausalLM(LlamaConfig(**SHAPE, num_key_value_heads=2, max_position_embeddings=64)),
     }
     for name, model in made.items():

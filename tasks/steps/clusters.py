@@ -1,0 +1,118 @@
+"""Domains found in the text itself: documents embedded and clustered, clusters named by their terms."""
+
+import pickle
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, PositiveInt
+
+from models.text_clusters import fit_centroids, fit_projection, fit_terms, names_of, nearest_centroid, project, unit
+from tasks.documents import DOCUMENT_SCHEMA, REMOVED_SCHEMA
+from tasks.steps.base import CorpusStep, StepContext, StepOutcome, draw_keys, set_column
+from tasks.steps.pretrained import Pretrained, exact_inference, load
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+CLUSTER = pa.field("cluster", pa.string())
+
+
+class Found(NamedTuple):
+    vectorizer: "TfidfVectorizer"
+    projection_TE: np.ndarray | None  # None: an encoder embeds
+    centroids_KE: np.ndarray
+    names: list[str]
+
+
+class State(NamedTuple):
+    path: Path  # of what was found
+    record: dict[str, Any]
+
+
+class Clusters(CorpusStep):
+    """Annotates `cluster`, and takes it for the `domain`: k-means on embeddings, learned from a sample of the documents (CLIMB, arXiv 2504.13161,
+    section 3.1, which embeds by a sentence model, makes many clusters and merges those that are near).
+
+    By default the embedding needs no model: TF-IDF of words and truncated SVD. With `encoder` it is the mean of the last layer of a Hugging Face
+    model over the tokens. A cluster is named by the terms that are most frequent in it beyond the average: `c03-river-mill-bridge`.
+    """
+
+    step: Literal["clusters"]
+    clusters: int = Field(default=16, ge=2, le=1000)
+    set_domain: bool = Field(default=True, description="false only annotates `cluster`; documents keep their domains")
+    max_documents: PositiveInt = Field(default=50_000, description="drawn by a hash of the id, to learn from")
+    max_characters: PositiveInt = Field(default=4000, description="from a document's beginning")
+    max_terms: PositiveInt = Field(default=20_000, description="words, the most frequent, of which vectors and names are made")
+    dimensions: PositiveInt = Field(default=64, description="of the SVD")
+    encoder: Pretrained | None = Field(default=None, description="a Hugging Face model that embeds, in the place of the SVD")
+    max_tokens: PositiveInt = Field(default=512, description="from a document's beginning that the encoder reads")
+
+    @property
+    def finds_domains(self) -> bool:
+        return self.set_domain
+
+    def annotations(self) -> pa.Schema:
+        return pa.schema([CLUSTER])
+
+    def map(self, table: pa.Table, context: StepContext) -> Path:
+        """The file of the shard's candidates. Row by row: a document that may be drawn."""
+        candidates = pa.table({"key": draw_keys(table, context.seed), "text": self._beginnings(table)})
+        path = context.directory / f"candidates-{context.shard:06d}.parquet"
+        pq.write_table(candidates.sort_by("key").slice(0, self.max_documents), path)
+        return path
+
+    def reduce(self, digests: list[Path], context: StepContext) -> State:
+        drawn = pa.concat_tables([pq.read_table(path) for path in digests]).sort_by("key").slice(0, self.max_documents)
+        texts = drawn["text"].to_pylist()
+        vectorizer = fit_terms(texts, self.max_terms)
+        terms_NT = vectorizer.transform(texts)
+        projection_TE = fit_projection(terms_NT, self.dimensions, context.seed) if self.encoder is None else None
+        vectors_NE = self._embed(texts, vectorizer, projection_TE, context)
+        centroids_KE = fit_centroids(vectors_NE, self.clusters, context.seed)
+        cluster_N = nearest_centroid(vectors_NE, centroids_KE)
+        names = names_of(terms_NT, cluster_N, len(centroids_KE), vectorizer.get_feature_names_out())
+        path = context.directory / "clusters.pickle"
+        path.write_bytes(pickle.dumps(Found(vectorizer, projection_TE, centroids_KE, names)))
+        spread, total = (float(np.square(vectors_NE - centre).sum()) for centre in (centroids_KE[cluster_N], vectors_NE.mean(axis=0)))
+        sizes = dict(zip(names, np.bincount(cluster_N, minlength=len(names)).tolist(), strict=True))
+        return State(path, {"documents_learned_from": sizes, "explained_variance": round(1 - spread / total, 6)})
+
+    def apply(self, table: pa.Table, state: State, context: StepContext) -> StepOutcome:
+        found = _load(state.path)
+        vectors_NE = self._embed(self._beginnings(table), found.vectorizer, found.projection_TE, context)
+        named = pa.array(found.names).take(pa.array(nearest_centroid(vectors_NE, found.centroids_KE)))
+        table = set_column(table, CLUSTER, named)
+        if self.set_domain:
+            table = set_column(table, DOCUMENT_SCHEMA.field("domain"), named)
+        return StepOutcome(table, REMOVED_SCHEMA.empty_table())
+
+    def record(self, state: State) -> dict[str, Any]:
+        return state.record
+
+    def _beginnings(self, table: pa.Table) -> list[str]:
+        return [text[: self.max_characters] for text in table["text"].to_pylist()]
+
+    def _embed(self, texts: list[str], vectorizer: "TfidfVectorizer", projection_TE: np.ndarray | None, context: StepContext) -> np.ndarray:
+        """Vectors of length 1 [N, E], each as it would be alone."""
+        if projection_TE is not None:
+            return project(vectorizer.transform(texts), projection_TE)
+        assert self.encoder is not None
+        loaded = load(self.encoder, "AutoModel", f"recipe '{context.recipe}', {self.step}.encoder")
+        with exact_inference():
+            encoded = (loaded.tokenizer(text, truncation=True, max_length=self.max_tokens, return_tensors="pt") for text in texts)
+            means = [
+                loaded.model(input_ids=one.input_ids).last_hidden_state[0].mean(dim=0).numpy()
+                if one.input_ids.shape[1]
+                else np.zeros(loaded.model.config.hidden_size, np.float32)
+                for one in encoded
+            ]
+        return unit(np.stack(means).astype(np.float64))
+
+
+@lru_cache(maxsize=1)
+def _load(path: Path) -> Found:
+    return pickle.loads(path.read_bytes())  # written by `reduce`
