@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-fast test-patient bench-mixtures bench-eval bench-record bench-overhead lint lock clean
+.PHONY: demo test test-fast test-patient bench-mixtures bench-eval bench-record bench-overhead bench-curation lint lock clean
 
 demo: $(VENV)/ready  ## the whole default study, from raw text to a verdict
 	dvc repro
@@ -33,6 +33,16 @@ bench-record: $(VENV)/ready  ## a study of 500 runs: to record it, and to open a
 bench-overhead: $(VENV)/ready  ## seconds of finding 500 runs up to date, by `assay run` and by `dvc repro`
 	python -m tests.benchmarks.bench_overhead
 
+bench-curation: $(VENV)-bench/ready  ## curation steps against datatrove, datasketch, rensa and fastText, on one core
+	$(VENV)-bench/bin/python -m tests.benchmarks.bench_curation
+
+# What it compares with, on top of the environment.
+$(VENV)-bench/ready: $(VENV)/ready
+	$(PYTHON) -m venv --clear $(VENV)-bench
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $$(echo $(VENV)-bench/lib/python3*/site-packages)/assay.pth
+	$(BIN)/python -m pip --python $(VENV)-bench/bin/python install --quiet --group bench
+	touch $@
+
 lint: $(VENV)/ready  ## style, types, import contracts
 	ruff check .
 	ruff format --check .
@@ -50,4 +60,4 @@ lock:  ## resolve pyproject.toml anew into requirements.lock
 	$(PYTHON) infra/lock.py
 
 clean:  ## remove the environment and everything that a study made
-	rm -rf $(VENV) .assay data results report
+	rm -rf $(VENV) $(VENV)-bench .assay data results report

@@ -5,10 +5,12 @@ from typing import Annotated
 from pydantic import Field
 
 from tasks.steps.band import ScoreBand
+from tasks.steps.boilerplate import BoilerplateLines
 from tasks.steps.c4 import C4
 from tasks.steps.cleaning import Normalize
 from tasks.steps.clusters import Clusters
 from tasks.steps.combine import CombineScores
+from tasks.steps.dates import DateSlice
 from tasks.steps.dsir import Dsir
 from tasks.steps.edit_programs import EditPrograms
 from tasks.steps.exact_duplicates import ExactDuplicates
@@ -16,12 +18,16 @@ from tasks.steps.fasttext_score import FastTextScore
 from tasks.steps.fineweb import FineWeb
 from tasks.steps.gopher_quality import GopherQuality
 from tasks.steps.gopher_repetition import GopherRepetition
+from tasks.steps.html import HtmlToText
 from tasks.steps.huggingface_classifier import HuggingFaceClassifier
 from tasks.steps.language import Language
+from tasks.steps.licenses import LicenseAllowList
 from tasks.steps.line_duplicates import LineDuplicates
 from tasks.steps.model_perplexity import ModelPerplexity
+from tasks.steps.mojibake import Mojibake
 from tasks.steps.near_duplicates import NearDuplicates
 from tasks.steps.ngram_perplexity import NgramPerplexity
+from tasks.steps.pii import MaskPii
 from tasks.steps.preselect import PreSelect
 from tasks.steps.quadmix import QuadmixSampling
 from tasks.steps.quality import QualityClassifier
@@ -30,9 +36,17 @@ from tasks.steps.rewrite import Rewrite
 from tasks.steps.sampling import ScoreSampling
 from tasks.steps.selection import TopFraction
 from tasks.steps.threshold import ScoreThreshold
+from tasks.steps.url_list import UrlBlockList
 
 Step = Annotated[
-    Normalize
+    HtmlToText
+    | Mojibake
+    | Normalize
+    | BoilerplateLines
+    | MaskPii
+    | UrlBlockList
+    | LicenseAllowList
+    | DateSlice
     | Language
     | GopherQuality
     | GopherRepetition
@@ -42,20 +56,20 @@ Step = Annotated[
     | NearDuplicates
     | LineDuplicates
     | QualityClassifier
+    | FastTextScore
+    | HuggingFaceClassifier
+    | PreSelect
+    | Dsir
+    | NgramPerplexity
+    | ModelPerplexity
+    | Clusters
+    | CombineScores
     | ScoreThreshold
     | TopFraction
     | ScoreBand
     | DomainQuota
     | ScoreSampling
-    | CombineScores
     | QuadmixSampling
-    | Dsir
-    | NgramPerplexity
-    | ModelPerplexity
-    | FastTextScore
-    | HuggingFaceClassifier
-    | PreSelect
-    | Clusters
     | EditPrograms
     | Rewrite,
     Field(discriminator="step"),

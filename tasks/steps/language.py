@@ -2,7 +2,7 @@
 
 import tempfile
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -36,8 +36,12 @@ class Language(BatchStep):
     """
 
     step: Literal["language"]
+    version: ClassVar[int] = 2
     keep: tuple[str, ...] | None = Field(default=None, description="ISO 639 codes; all when absent")
     min_score: float = Field(default=0.5, ge=0, le=1)
+    min_scores: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default={}, description="by language, in the place of `min_score`: a model is surer of some than of others (arXiv 2506.20920, section 3.2)"
+    )
     min_bytes: NonNegativeInt = Field(default=200, description="UTF-8 bytes; shorter documents are not judged")
     max_characters: PositiveInt = Field(default=1000, description="characters from the beginning that the model reads")
     model: LanguageModel = LanguageModel()
@@ -50,19 +54,26 @@ class Language(BatchStep):
 
         text = pl.Series(pl.from_arrow(table["text"]))
         judged = np.flatnonzero((text.str.len_bytes() >= self.min_bytes) & text.str.contains(r"\S"))
-        lines = text.gather(judged).str.slice(0, self.max_characters).str.replace_all("\n", " ", literal=True)
-        labels, scores = load(**self.model.model_dump()).predict(lines.to_list())
-        lang_D = np.array(table["lang"].to_pylist(), object)
-        score_D, reason_D = np.full(len(text), None, object), np.full(len(text), None, object)
-        lang_D[judged] = [label.removeprefix(LABEL) for (label,) in labels]
-        score_D[judged] = [min(score.item(), 1.0) for score in scores]  # rounding takes the sum of probabilities over 1
+        lines = text.gather(judged).str.slice(0, self.max_characters).str.replace_all("\n", " ", literal=True) + "\n"
+        # The library's loop in C++: `predict` makes an array of each line's one score, which takes longer than the score of a short line.
+        labels, scores = load(**self.model.model_dump()).f.multilinePredict(lines.to_list(), 1, 0.0, "strict") if len(lines) else ([], [])
+        label_J = pa.array(labels, pa.list_(pa.string())).flatten().dictionary_encode()
+        langs = [label.removeprefix(LABEL) for label in label_J.dictionary.to_pylist()]
+
+        def by_lang(values: list[Any]) -> np.ndarray:
+            return np.array(values, object)[label_J.indices.to_numpy()]
+
+        lang_D, reason_D = np.array(table["lang"].to_pylist(), object), np.full(len(text), None, object)
+        score_D, least_D = np.full(len(text), np.nan), np.full(len(text), np.nan)
+        lang_D[judged] = by_lang(langs)
+        score_D[judged] = np.minimum(np.array(scores).ravel(), 1.0)  # rounding takes the sum of probabilities over 1
+        least_D[judged] = by_lang([self.min_scores.get(lang, self.min_score) for lang in langs])
         if self.keep is not None:
-            reason_D[judged] = [None if lang in self.keep else f"language {lang}" for lang in lang_D[judged]]
-        unsure = [row for row in judged if score_D[row] < self.min_score]
-        reason_D[unsure] = "language unsure"
+            reason_D[judged] = by_lang([None if lang in self.keep else f"language {lang}" for lang in langs])
+        reason_D[score_D < least_D] = "language unsure"
         table = set_column(table, DOCUMENT_SCHEMA.field("lang"), lang_D)
-        table = set_column(table, SCORE, score_D)
-        return decide(table, reason_D, score_D, self.min_score)
+        table = set_column(table, SCORE, pa.array(score_D, pa.float32(), from_pandas=True))  # null where not judged
+        return decide(table, reason_D, score_D, least_D)
 
 
 @cache

@@ -79,6 +79,27 @@ COPIES = [
 LIKE_EDITED = [f"{words(30, i)} {kind}" for kind in ("reference", "noise") for i in range(70)]
 TEXTS = [*UNICODE, *AT_BOUNDS, *REPEATING, *WEB, *COPIES, *LIKE_EDITED]
 
+# for steps on documents as they come: they have metadata too
+RAW = [
+    f"<!DOCTYPE html><html><body><nav>Home</nav><main><p>{sentences(3)} <a href='/x'>More</a></p></main></body></html>",
+    "The schÃ¶ne MÃ¼llerin sang to the cafÃ© &amp; left.",
+    "Write to jane.doe@mail.example.org, call (212) 555-0123 or +49 30 1234567, from 8.8.8.8 or 192.168.0.1.",
+    f"SHARE THIS PAGE\n{sentences(4)}\n12 comments\nRead more...\n2019 - 2020\nAll rights reserved by the town of mills",
+]
+URLS = [None, "https://www.example.com/free", "http://casino.example.org/", "https://mills.org/win/free-wool", "mills.org"]
+DATES = [None, "2019", "2019-05-03T10:00:00Z", "20180601", "long ago"]
+LICENSES = [None, "CC-BY-4.0", "MIT", "proprietary"]
+RAW_STEPS = ("html-to-text", "mojibake", "boilerplate-lines", "mask-pii", "url-block-list", "license-allow-list", "date-slice")
+
+
+def raw_corpus() -> pa.Table:
+    texts = [*RAW, *UNICODE, *WEB]
+    table = documents(texts, domain=["skipped" if i % 9 == 8 else "web" for i in range(len(texts))])
+    for name, values in (("url", URLS), ("date", DATES), ("license", LICENSES)):
+        column = pa.array([values[i % len(values)] for i in range(len(texts))], pa.string())
+        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
+    return table
+
 
 def corpus() -> pa.Table:
     """All texts; those of domain `skipped` are some of each kind. With scores, some equal and some missing."""
@@ -104,6 +125,16 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "gopher-repetition": [{}, {"min_words": 0, "max_top_ngram_characters": {2: 0.1}, "max_duplicate_ngram_characters": {5: 0.02, 10: 0.01}}],
     "c4": [{}, {"terminal_punctuation": False, "min_words_per_line": None, "curly_bracket": False, "min_sentences": 2, "skip_domains": ["skipped"]}],
     "fineweb": [{}, {"short_line_characters": 60, "terminal_punctuation": "…", "max_newlines_per_word": 0.1, "skip_domains": ["skipped"]}],
+    "html-to-text": [{}, {"main_content": False, "links": True, "keep_original": False, "skip_domains": ["skipped"]}],
+    "mojibake": [{}, {"unescape_html": True, "keep_original": False, "skip_domains": ["skipped"]}],
+    "boilerplate-lines": [{}, {"max_uppercase": None, "min_words": 0, "short_line_words": 20, "max_removed_words": 0.6, "skip_domains": ["skipped"]}],
+    "mask-pii": [{}, {"email": "a$1", "phone": None, "keep_original": False, "skip_domains": ["skipped"]}],
+    "url-block-list": [
+        {"hosts": ["example.com"], "words": ["casino"], "soft_words": ["free", "win"]},
+        {"words": ["free"], "skip_domains": ["skipped"]},
+    ],
+    "license-allow-list": [{"allow": ["CC-BY-*", "mit"]}, {"allow": ["MIT"], "allow_unknown": True, "skip_domains": ["skipped"]}],
+    "date-slice": [{"first": "2019-02-01", "keep_unknown": True}, {"first": "2019-01-01", "last": "2019-12-31", "skip_domains": ["skipped"]}],
     "exact-duplicates": [{}, {"skip_domains": ["skipped"]}],
     "near-duplicates": [{}, {"min_similarity": 0.8}, {"ngram_words": 2, "bands": 20, "rows": 4, "skip_domains": ["skipped"]}],
     "line-duplicates": [{"max_documents": 2}, {}, {"unit": "paragraph", "max_documents": 1, "skip_domains": ["skipped"]}],

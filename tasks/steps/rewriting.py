@@ -1,0 +1,58 @@
+"""What steps share that write each text anew and keep what it was."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from tasks.documents import DOCUMENT_SCHEMA
+from tasks.steps.base import BatchStep, StepContext, StepOutcome, set_column
+from tasks.steps.rules import Rule, decide_by
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ORIGINAL = pa.field("original_text", pa.string())
+
+
+class RewriteStep(BatchStep):
+    """A document of which nothing is left is dropped. What is dropped has the text that it came with."""
+
+    keep_original: bool = Field(
+        default=True, description="beside what was changed, as `original_text`: the document before the first of the recipe's steps that keeps it"
+    )
+
+    def annotations(self) -> pa.Schema:
+        return pa.schema([ORIGINAL] if self.keep_original else [])
+
+    def rewrite(self, text: "pl.Series") -> "pl.Series":
+        """The texts anew, one for each."""
+        raise NotImplementedError
+
+    def rules(self, old: "pl.Series", new: "pl.Series") -> list[Rule]:
+        """Which documents go for what was done to them."""
+        return []
+
+    def apply(self, table: pa.Table, context: StepContext) -> StepOutcome:
+        import polars as pl
+
+        old = pl.Series(pl.from_arrow(table["text"]))
+        new = self.rewrite(old)
+        left_D = np.where(old.str.len_bytes() > 0, new.str.len_bytes(), np.nan)
+        rewritten = table.append_column("rewritten", new.to_arrow().cast(pa.string()))
+        kept, removed = decide_by(rewritten, [*self.rules(old, new), Rule("empty", left_D, minimum=1)])
+        if self.keep_original:
+            before = kept[ORIGINAL.name] if ORIGINAL.name in kept.column_names else pa.nulls(kept.num_rows, pa.string())
+            changed = pc.not_equal(kept["text"], kept["rewritten"])
+            kept = set_column(kept, ORIGINAL, pc.if_else(changed, pc.coalesce(before, kept["text"]), before))
+        return StepOutcome(set_column(kept, DOCUMENT_SCHEMA.field("text"), kept["rewritten"]).drop_columns("rewritten"), removed)
+
+
+def changed_where(text: "pl.Series", rows: "pl.Series", function: Callable[[str], str]) -> "pl.Series":
+    """The texts, those at the positions `rows` put through a function."""
+    import polars as pl
+
+    return text.scatter(rows, pl.Series([function(old) for old in text.gather(rows)], dtype=pl.String)) if len(rows) else text
