@@ -54,7 +54,7 @@ def held(asked: AskedStudy, on_wait: Callable[[], None]) -> Iterator[Workspace]:
     """The workspace of a study, made or found again, ready to run. It is there for one process at a time.
 
     Raises:
-        StudyError: there is no git commit to start from, or an input of the study that git and DVC do not know.
+        StudyError: there is no git commit to start from, git makes no worktree, or an input of the study is one that git and DVC do not know.
     """
     WORKSPACES.mkdir(parents=True, exist_ok=True)
     path = workspace_path(asked)
@@ -66,7 +66,8 @@ def held(asked: AskedStudy, on_wait: Callable[[], None]) -> Iterator[Workspace]:
             raise StudyError(
                 f"A study with other parameters than {PARAMS} runs in a git worktree, and there is no git commit here: run `git init`, add, commit."
             ) from None
-        _bring_up_to_the_checkout(workspace, baseline)
+        with _refusals_in_words():
+            _bring_up_to_the_checkout(workspace, baseline)
         (workspace.folder / PARAMS).write_text(asked.text, encoding="utf-8")
         _share(workspace, Repo())
         with contextlib.chdir(workspace.folder):
@@ -75,13 +76,26 @@ def held(asked: AskedStudy, on_wait: Callable[[], None]) -> Iterator[Workspace]:
 
 
 def finish(workspace: Workspace) -> str:
-    """Makes a DVC experiment of what the workspace holds, removes the workspace, and returns the experiment's name."""
-    with contextlib.chdir(workspace.folder):
-        commit = commit_of_working_tree(f"assay: study {workspace.name}")
-        ref = str(ExpRefInfo(git("rev-parse", "HEAD"), workspace.name))
-    git("update-ref", ref, commit)
-    git("worktree", "remove", "--force", str(workspace.path))
-    return workspace.name
+    """Makes a DVC experiment of what the workspace holds, removes the workspace, and returns the experiment's name.
+
+    Raises:
+        StudyError: git does not take it.
+    """
+    with _refusals_in_words():
+        with contextlib.chdir(workspace.folder):
+            commit = commit_of_working_tree(f"assay: study {workspace.name}")
+            ref = str(ExpRefInfo(git("rev-parse", "HEAD"), workspace.name))
+        git("update-ref", ref, commit)
+        git("worktree", "remove", "--force", str(workspace.path))
+        return workspace.name
+
+
+@contextmanager
+def _refusals_in_words() -> Iterator[None]:
+    try:
+        yield
+    except subprocess.CalledProcessError as error:
+        raise StudyError(f"`git {error.cmd[1]}` does not go through: {' '.join(error.stderr.split())}.") from None
 
 
 def _bring_up_to_the_checkout(workspace: Workspace, baseline: str) -> None:

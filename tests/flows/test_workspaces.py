@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.asked_study import AskedStudy
+from flows.workspaces import held
+from models.frozen import StudyError
 from tests.flows.program import COMMAND, assay, environment, processes_of
 from tests.flows.small_study import PARAMS, SmallStudy
 from tests.flows.test_study import wait_for
@@ -161,6 +164,12 @@ def test_without_git_it_is_said(study: SmallStudy):
     write("other.yaml", seed=1)
     done = assay("run", "other.yaml")
     assert done.returncode == 2 and "there is no git commit here" in done.stderr.splitlines()[-1] and "is kept" not in done.stderr
+
+
+def test_what_git_refuses_is_said(checkout: SmallStudy):
+    Path(".git/worktrees").write_text("in the way")
+    with pytest.raises(StudyError, match=r"`git worktree` does not go through: .*worktrees"), held(AskedStudy(name="other", text=""), pytest.fail):
+        pass
 
 
 def test_what_can_not_be_asked_is_one_sentence_before_anything_begins(checkout: SmallStudy):
