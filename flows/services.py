@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 
 from flows.commands import LEASH, with_our_python_first
@@ -179,7 +180,7 @@ def answers(url: str) -> bool:
             return True
     except urllib.error.HTTPError as error:
         return error.code < 500
-    except OSError:
+    except (OSError, HTTPException):  # HTTPException: it went away while it answered
         return False
 
 

@@ -100,7 +100,7 @@ def wait_for_other_runs(lock: FileLock) -> None:
 
 def bring_up_to_date(cores: int, retries: int, pool: str) -> State:
     cancel_forgotten()
-    with ServerWatch(str(PREFECT_API_URL.value())) as server, Slots() as slots:
+    with ServerWatch(PREFECT_API_URL.value()) as server, Slots() as slots:
         graph, commands = StudyGraph(pool), Commands()
         return carry_out(graph, PrefectDriver(graph, commands, slots, server, retries), commands, cores)
 
