@@ -30,8 +30,9 @@ bench-eval: $(VENV)/ready  ## items per second of our lm-eval backend against lm
 bench-record: $(VENV)/ready  ## a study of 500 runs: to record it, and to open and compare it in MLflow
 	python -m tests.benchmarks.bench_record
 
-bench-overhead: $(VENV)/ready  ## seconds of finding 500 runs up to date, by `assay run` and by `dvc repro`
+bench-overhead: $(VENV)/ready  ## seconds of finding 500 runs up to date, and the default study's share that is no work: by `assay run` and by `dvc repro`
 	python -m tests.benchmarks.bench_overhead
+	python -m tests.benchmarks.bench_share
 
 bench-curation: $(VENV)-bench/ready  ## curation steps against datatrove, datasketch, rensa and fastText, on one core
 	$(VENV)-bench/bin/python -m tests.benchmarks.bench_curation

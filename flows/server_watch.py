@@ -20,14 +20,16 @@ class ServerLost(StudyError):
 
 
 class ServerWatch:
-    """Asks the server from a thread of its own, for as long as the block lasts."""
+    """Asks the server from a thread of its own, for as long as the block lasts. Without a url, Prefect has one inside this process."""
 
-    def __init__(self, url: str, asked: Callable[[str], bool] = answers, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, url: str | None, asked: Callable[[str], bool] = answers, clock: Callable[[], float] = time.monotonic):
         self._url, self._asked, self._clock = url, asked, clock
-        self._last_answer, self._done = clock(), threading.Event()
+        self._silent: tuple[float, float] | None = None  # the first and the last of the questions in a row that had no answer
+        self._done = threading.Event()
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._ask_on, daemon=True).start()
+        if self._url:
+            threading.Thread(target=self._ask_on, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,14 +40,17 @@ class ServerWatch:
             self.ask()
 
     def ask(self) -> None:
+        now = self._clock()
         if self._asked(f"{self._url}/health"):
-            self._last_answer = self._clock()
+            self._silent = None
+        else:
+            self._silent = (self._silent[0] if self._silent else now, now)
 
     def check(self) -> None:
         """Raises:
         ServerLost: when it has not answered for `LOST_SECONDS`.
         """
-        if self._clock() - self._last_answer > LOST_SECONDS:
+        if self._silent and self._silent[1] - self._silent[0] > LOST_SECONDS:  # not by the time of now: this process may have been stopped (Ctrl-Z)
             raise ServerLost(
                 f"Prefect's server at {self._url} has not answered for {LOST_SECONDS:.0f} s, so the study was ended; what was finished is kept. "
                 "Start the server again (`assay down`, `assay up`) and run the same command: it goes on from there."

@@ -54,7 +54,7 @@ def status(study: Study) -> Status:
         StudyError: in one sentence, what DVC finds wrong.
     """
     graph = StudyGraph()
-    with graph.locked(), in_one_sentence():
+    with graph.looked_at(), in_one_sentence():
         find_changes = Changes(graph)
         changes = {address: find_changes.of(address) for address in graph.addresses}
         writers = writing_processes(graph)

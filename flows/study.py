@@ -131,7 +131,7 @@ def run_study(params_file: str | None, cores: int | None, retries: int, pool: st
 
 def bring_up_to_date(cores: int, retries: int, pool: str) -> State:
     cancel_forgotten()
-    with ServerWatch(str(PREFECT_API_URL.value())) as server, Slots() as slots:
+    with ServerWatch(PREFECT_API_URL.value()) as server, Slots() as slots:
         graph, commands = StudyGraph(pool), Commands()
         return carry_out(graph, PrefectDriver(graph, commands, slots, server, retries), commands, cores)
 

@@ -34,7 +34,7 @@ def why(name: str) -> Reasons:
         names = {*graph.addresses, *(address.split("@")[0] for address in graph.addresses)}
         bare = sorted({address.split("@")[0] for address in graph.addresses})
         raise StudyError(f"There is no stage '{name}'{nearest(name, names)}: dvc.yaml has {', '.join(bare)}, and their items as name@item.")
-    with graph.locked(), in_one_sentence():
+    with graph.looked_at(), in_one_sentence():
         find = Changes(graph)
         asked = {one for address in addresses for one in (*graph.all_upstream(address), address)}
         changes = {address: find.of(address) for address in graph.addresses if address in asked}
