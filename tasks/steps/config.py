@@ -6,6 +6,7 @@ from pydantic import Field
 
 from tasks.steps.c4 import C4
 from tasks.steps.cleaning import Normalize
+from tasks.steps.decontamination import Decontaminate
 from tasks.steps.exact_duplicates import ExactDuplicates
 from tasks.steps.gopher_quality import GopherQuality
 from tasks.steps.gopher_repetition import GopherRepetition
@@ -24,6 +25,7 @@ Step = Annotated[
     | ExactDuplicates
     | NearDuplicates
     | LineDuplicates
+    | Decontaminate
     | QualityClassifier
     | TopFraction,
     Field(discriminator="step"),
