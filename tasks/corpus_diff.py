@@ -95,9 +95,8 @@ def print_diff(study: Study, keeps: str, drops: str) -> None:
     for group in diff.dropped:
         values = "" if group.values is None else f"; {' / '.join(f'{value:.4g}' for value in group.values)} (least, median, most)"
         bound = "" if group.threshold is None else f", threshold {group.threshold:.4g}"
-        print(
-            f"\n{group.step}, {group.reason}: {group.domain}, {group.source}: {group.documents:,} documents, {group.bytes / 1e6:.2f} MB{values}{bound}"
-        )
+        whose = f"{group.step}, {group.reason}: {group.domain}, {group.source}"
+        print(f"\n{whose}: {group.documents:,} documents, {group.bytes / 1e6:.2f} MB{values}{bound}")
         for shown in group.sample:
             value = "" if shown.value is None else f" {shown.value:.4g}"
             print(f"  {shown.id}{value} {shown.beginning!r}")
