@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,23 +19,14 @@ from tasks.atomic import replace_directory, write_json
 from tasks.documents import REMOVED_SCHEMA, shard_paths, write_shards
 from tasks.processes import processes
 from tasks.stage import main
-from tasks.steps.base import BatchStep, StepConfig, StepContext, StepOutcome
+from tasks.steps.base import StepConfig, StepContext
 from tasks.steps.funnel import FunnelRow
 from tasks.steps.keys import step_keys
 from tasks.steps.merge import merged_by_id
-from tasks.steps.pipeline import run_steps
+from tasks.steps.pipeline import Untouched, run_steps
 from tasks.study import Study, lineage
 
 CURATION = layout.LOCAL / "curate"  # <recipe>/<place>-<step>-<key>/: what is done of a recipe; removed when all of it is
-
-
-class Untouched(BatchStep):
-    """Stands in a recipe without steps, so that its funnel says what came in."""
-
-    step: Literal["input"] = "input"
-
-    def apply(self, table: pa.Table, context: StepContext) -> StepOutcome:
-        return StepOutcome(table, REMOVED_SCHEMA.empty_table())
 
 
 class CorpusRecord(Frozen):

@@ -1,5 +1,5 @@
-"""Which code decides what the steps of each recipe do. Stage `curate` depends on its recipe's file, so that a changed step makes the corpora stale
-that use it, and no others.
+"""Which code, and which files, decide what the steps of each recipe do. Stage `curate` depends on its recipe's file, so that a changed step makes
+the corpora stale that use it, and no others.
 
 A step's code is its module and all modules of ours that this imports, wherever in the file; not those that `tasks.curate` imports itself, which
 decide every corpus and are dependencies of the stage. Comments, docstrings and layout don't count: digests are of syntax trees.
@@ -22,10 +22,16 @@ EVERY_CORPUS = "tasks.curate"  # what it imports decides every corpus
 
 
 def write_step_code(study: Study) -> None:
-    """Writes `data/steps/<recipe>.json`: the digest of the code of each of its steps, by name."""
+    """Writes `data/steps/<recipe>.json`: by name of each of its steps the digest of its code, and of the files that it reads besides the corpus."""
     with replace_directory(layout.STEPS) as output:
         for name, recipe in study.recipes.items():
-            write_json(output / f"{name}.json", {step.step: digest(type(step)) for step in recipe.steps})
+            write_json(output / f"{name}.json", {step.step: "".join([digest(type(step)), *read_digests(step)]) for step in recipe.steps})
+
+
+def read_digests(step: StepConfig) -> list[str]:
+    """Hexadecimal; of the files that there are, in their order."""
+    paths = [path for path in step.reads() if path.exists()]
+    return [hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() for path in paths]
 
 
 def digest(step: type[StepConfig], root: Path = ROOT) -> str:

@@ -4,7 +4,7 @@ Shape suffix: C positions where an n-gram begins.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -134,7 +134,7 @@ def contamination_of(
         judged.append(num_words > 0)
         contaminated.append(any(hits) and sum(hits) / len(hits) >= config.min_share)
         if contaminated[-1]:
-            first, last = max(runs(hits), key=lambda run: run[1] - run[0])  # the first of several
+            first, last = longest_piece(hits)
             piece = words[first : last + num_words]
             place = places[first]
             assert place is not None
@@ -150,7 +150,8 @@ def contamination_of(
     return Contamination(judged=tuple(judged), contaminated=tuple(contaminated), overlaps=tuple(overlaps))
 
 
-def runs(hits: Sequence[bool]) -> Iterator[tuple[int, int]]:
-    """First and last index of each run of hits."""
-    edges = np.flatnonzero(np.diff([False, *hits, False]))
-    yield from ((int(first), int(behind) - 1) for first, behind in edges.reshape(-1, 2))
+def longest_piece(hits: Sequence[bool]) -> tuple[int, int]:
+    """First and last index of the longest run of hits, of which there is one; the first of several."""
+    edges = np.flatnonzero(np.diff([False, *hits, False])).reshape(-1, 2)
+    first, behind = edges[np.argmax(edges[:, 1] - edges[:, 0])].tolist()
+    return first, behind - 1

@@ -11,6 +11,7 @@ from tasks.steps.cleaning import Normalize
 from tasks.steps.clusters import Clusters
 from tasks.steps.combine import CombineScores
 from tasks.steps.dates import DateSlice
+from tasks.steps.decontamination import Decontaminate
 from tasks.steps.dsir import Dsir
 from tasks.steps.edit_programs import EditPrograms
 from tasks.steps.exact_duplicates import ExactDuplicates
@@ -55,6 +56,7 @@ Step = Annotated[
     | ExactDuplicates
     | NearDuplicates
     | LineDuplicates
+    | Decontaminate
     | QualityClassifier
     | FastTextScore
     | HuggingFaceClassifier

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from models.frozen import StudyError
-from tasks.atomic import replace_file
 from tasks.steps.base import CorpusStep, StepContext, StepOutcome, decide, set_column
+from tasks.steps.mapped_tables import read_mapped, write_mapped
 
 # A cluster of fewer documents is never implausible, whatever its share of a small corpus.
 PLAUSIBLE_CLUSTER_DOCUMENTS = 100
@@ -158,14 +158,3 @@ def cluster_sizes(table: pa.Table) -> list[pa.ChunkedArray | pa.Array]:
 def members(directory: Path, shard: int) -> Path:
     """Row by row: a document of a group, its similarity to the survivor (null for the survivor itself), and the documents that that stands for."""
     return directory / f"members-{shard:06d}.arrow"
-
-
-def write_mapped(table: pa.Table, path: Path) -> None:
-    """As `read_mapped` reads it."""
-    with replace_file(path) as partial, pa.OSFile(str(partial), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table)
-
-
-def read_mapped(path: Path) -> pa.Table:
-    """Zero-copy: the system reads what is looked at, and drops it when memory is short."""
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.steps.base import StepContext
-from tasks.steps.duplicates import DuplicateStep, Groups, Shard, digest, read_mapped
+from tasks.steps.duplicates import DuplicateStep, Groups, Shard, digest
+from tasks.steps.mapped_tables import read_mapped
 from tasks.steps.normalised_text import digests, normalised
 
 

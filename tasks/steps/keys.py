@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tasks.step_code import digest, digest_of_shared
+from tasks.step_code import digest, digest_of_shared, read_digests
 from tasks.steps.base import StepConfig
 
 
@@ -17,14 +17,9 @@ def step_keys(seed: int, shards: Sequence[Path], steps: Sequence[StepConfig]) ->
     """Yields a key for each step, hexadecimal."""
     chain = hashlib.blake2b(f"{seed} {digest_of_shared()}".encode(), digest_size=16)
     for path in shards:
-        chain.update(digest_of_file(path))
+        with path.open("rb") as file:
+            chain.update(hashlib.file_digest(file, "blake2b").digest())
     for step in steps:
-        chain.update(json.dumps([step.model_dump(mode="json", exclude=set(step.gates)), digest(type(step))], sort_keys=True).encode())
-        for path in step.reads():
-            chain.update(digest_of_file(path))
+        settings = step.model_dump(mode="json", exclude=set(step.gates))
+        chain.update(json.dumps([settings, digest(type(step)), read_digests(step)], sort_keys=True).encode())
         yield chain.hexdigest()
-
-
-def digest_of_file(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").digest()

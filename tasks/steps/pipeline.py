@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +24,15 @@ from tasks.steps.base import BatchStep, CorpusStep, StepConfig, StepContext, Ste
 from tasks.steps.funnel import FlowCounter
 from tasks.steps.gates import refuse_large_removal
 from tasks.steps.merge import write_sorted
+
+
+class Untouched(BatchStep):
+    """Stands in a recipe without steps, so that its funnel says what came in."""
+
+    step: Literal["input"] = "input"
+
+    def apply(self, table: pa.Table, context: StepContext) -> StepOutcome:
+        return StepOutcome(table, REMOVED_SCHEMA.empty_table())
 
 
 @dataclass(frozen=True)

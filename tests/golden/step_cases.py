@@ -1,5 +1,6 @@
 """Fixed documents that touch what each curation step decides, and the settings under which it is shown them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,17 @@ def file(name: str, key: str = "path") -> dict[str, str]:
     return {key: str(FILES / name), "sha256": pinned_sha256(FILES / name, 0)}
 
 
+ITEMS = "items.jsonl"
+
+
+def write_items(folder: Path) -> None:
+    """Questions that some documents hold: in part, whole, and one that is too short to judge."""
+    words = FIRST.replace(".", "").split()
+    prompts = [" ".join(words[:20]), f"{' '.join(words[3:12])} and then something else entirely that nobody wrote", "the river and its old"]
+    items = [{"prompt": prompt, "choices": [" ".join(words[20:24]), "no"], "answer": 0} for prompt in prompts]
+    (folder / ITEMS).write_text("".join(json.dumps(item) + "\n" for item in items))
+
+
 _CLASSIFIER = {"buckets": 500, "min_word_count": 1, "epochs": 10, "learning_rate": 0.5}
 CASES: dict[str, list[dict[str, Any]]] = {
     "normalize": [{}, {"max_empty_lines": 0, "skip_domains": ["skipped"]}],
@@ -138,6 +150,10 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "exact-duplicates": [{}, {"skip_domains": ["skipped"]}],
     "near-duplicates": [{}, {"min_similarity": 0.8}, {"ngram_words": 2, "bands": 20, "rows": 4, "skip_domains": ["skipped"]}],
     "line-duplicates": [{"max_documents": 2}, {}, {"unit": "paragraph", "max_documents": 1, "skip_domains": ["skipped"]}],
+    "decontaminate": [
+        {"heldout": False, "item_files": [ITEMS]},
+        {"heldout": False, "item_files": [ITEMS], "overlap": {"ngram_words": 8, "min_item_words": 5, "min_share": 0.4}, "skip_domains": ["skipped"]},
+    ],
     "quality-classifier": [{"reference_domains": ["edited"], "classifier": _CLASSIFIER, "skip_domains": ["skipped"]}],
     "top-fraction": [{"fraction": 0.5, "score": "score"}, {"fraction": 0.3, "score": "score", "by": None, "skip_domains": ["skipped"]}],
     "score-threshold": [{"score": "score", "minimum": 0.25, "maximum": 0.8, "minimum_by_domain": {"edited": 0.5}}],

@@ -12,7 +12,7 @@ from tasks.steps.base import StepContext
 from tasks.steps.merge import merged_by_id
 from tasks.steps.pipeline import run_steps
 from tests.golden.step_cases import CASES, corpus
-from tests.golden.test_steps import STEPS, archives, one_after_the_other, step_of  # noqa: F401
+from tests.golden.test_steps import STEPS, folder, one_after_the_other, step_of  # noqa: F401
 
 CUTS = {"one": [], "two": [100], "uneven": [1, 3, 90, 91, 150], "small": range(7, len(corpus()), 7)}
 

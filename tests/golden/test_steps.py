@@ -3,6 +3,7 @@
 To record anew, after raising the `version` of the steps that changed: `python -m tests.golden.test_steps`.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from tasks.steps.base import StepConfig, StepContext
 from tasks.steps.config import Step
 from tasks.steps.pipeline import run_steps
 from tests.conftest import PROJECT
-from tests.golden.step_cases import CASES, RAW_STEPS, corpus, raw_corpus
+from tests.golden.step_cases import CASES, RAW_STEPS, corpus, raw_corpus, write_items
 
 GOLDEN = Path(__file__).parent / "steps.json"
 STEPS: dict[str, type[StepConfig]] = {get_args(step.model_fields["step"].annotation)[0]: step for step in get_args(get_args(Step)[0])}
@@ -35,9 +36,11 @@ class Behaviour(Frozen):
 
 
 @pytest.fixture(autouse=True)
-def archives(monkeypatch: pytest.MonkeyPatch):
-    """The checkout's own: the language model is fetched once."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """With what steps read besides the corpus. The archives are the checkout's own: the language model is fetched once."""
     monkeypatch.setattr(layout, "ARCHIVES", PROJECT / layout.ARCHIVES)
+    monkeypatch.chdir(tmp_path)
+    write_items(tmp_path)
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -108,8 +111,10 @@ def rounded(value: Any) -> Any:
 if __name__ == "__main__":
     import tempfile
 
+    layout.ARCHIVES = PROJECT / layout.ARCHIVES
     record = {}
     for step_name in STEPS:
-        with tempfile.TemporaryDirectory() as folder:
-            record[step_name] = behaviour(step_name, Path(folder)).model_dump(mode="json")
+        with tempfile.TemporaryDirectory() as directory, contextlib.chdir(directory):
+            write_items(Path(directory))
+            record[step_name] = behaviour(step_name, Path(directory)).model_dump(mode="json")
     write_json(GOLDEN, record)

@@ -38,10 +38,12 @@ def changed_by(path: Path, text: str, root: Path) -> set[str]:
         "tasks/steps/exact_duplicates.py": {"exact-duplicates"},
         "tasks/steps/near_duplicates.py": {"near-duplicates"},
         "tasks/steps/line_duplicates.py": {"line-duplicates"},
+        "tasks/steps/decontamination.py": {"decontaminate"},
+        "tasks/probes/contamination_scan.py": {"decontaminate"},
         "tasks/steps/selection.py": {"top-fraction"},
         "tasks/steps/rules.py": {"gopher-quality", "gopher-repetition", "c4"},
         "tasks/steps/duplicates.py": {"exact-duplicates", "near-duplicates"},
-        "tasks/steps/normalised_text.py": {"exact-duplicates", "near-duplicates"},
+        "tasks/steps/normalised_text.py": {"exact-duplicates", "near-duplicates", "decontaminate"},
         "tasks/steps/minhash.py": {"near-duplicates"},
         "tasks/sources/package_index.py": {"language"},  # imported inside a function
         "models/quality_classifier.py": {"preselect", "quality-classifier"},

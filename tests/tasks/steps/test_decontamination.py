@@ -1,0 +1,78 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from models.frozen import StudyError
+from tasks import layout
+from tasks.documents import DOCUMENT_SCHEMA, write_shards
+from tasks.steps.base import StepContext, StepOutcome
+from tasks.steps.decontamination import Decontaminate
+from tests.tasks.steps.some_documents import apply, documents, on_any_texts
+
+HELD = " ".join(f"held{i}" for i in range(40))
+QUESTION = " ".join(f"asked{i}" for i in range(12))
+
+
+@pytest.fixture(autouse=True)
+def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A held-out document, and a benchmark of two items, one of which is too short to judge."""
+    monkeypatch.chdir(tmp_path)
+    write_shards(layout.HELDOUT, [documents([HELD], domain="news", source="h").select(DOCUMENT_SCHEMA.names)], DOCUMENT_SCHEMA)
+    items = [{"prompt": QUESTION, "choices": ["wrong", "right"], "answer": 1}, {"prompt": "asked0 asked1", "choices": ["a", "b"], "answer": 0}]
+    Path("quiz.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+
+
+def run(texts: list[str], **settings) -> tuple[StepOutcome, dict]:
+    step = Decontaminate.model_validate({"step": "decontaminate", "item_files": ["quiz.jsonl"], **settings})
+    table, context = documents(texts), StepContext(seed=0, recipe="test", directory=Path())
+    shards = [(table.slice(start, 2), replace(context, shard=start)) for start in range(0, len(texts), 2)]
+    state = step.reduce([step.map(shard, its) for shard, its in shards], context)
+    outcomes = [apply(step, shard, its, state) for shard, its in shards]
+    return StepOutcome(*(pa.concat_tables(tables) for tables in zip(*outcomes, strict=True))), step.record(state)
+
+
+def test_documents_that_quote_what_is_evaluated_go_with_the_item_and_the_text():
+    quote = ", ".join(word.upper() for word in HELD.split()[10:25])  # 15 words: 3 of the 28 13-grams
+    texts = ["nothing of it", f"Somebody wrote: {quote}! And more.", f"{QUESTION} right", f"{QUESTION} wrong", f"{HELD} {QUESTION} right"]
+    (kept, removed), record = run(texts)
+    assert kept["text"].to_pylist() == [texts[0], texts[3]]  # a question with a wrong answer is not the item
+    assert removed["reason"].to_pylist() == ["overlaps with heldout/news", "overlaps with quiz", "overlaps with heldout/news"]
+    assert removed["value"].to_pylist() == pytest.approx([3 / 28, 1, 1])
+    assert record["benchmarks"] == {
+        "heldout/news": {"items": 1, "judged": 1, "documents": 2},
+        "quiz": {"items": 2, "judged": 1, "documents": 2},
+    }
+    assert record["items"] == [
+        {"benchmark": "heldout/news", "item": "h#00000", "documents": 2},
+        {"benchmark": "quiz", "item": "1", "documents": 2},
+    ]
+    assert len(record["sample"]) == 4
+    (shown,) = [row for row in record["sample"] if row["document"] == "s#00001"]
+    assert shown["text"] == " ".join(HELD.split()[10:25])
+    assert (shown["words"], shown["beginning"]) == (15, texts[1])
+
+
+def test_a_share_of_the_item_may_be_allowed():
+    texts = [" ".join(HELD.split()[:15]), HELD + " and a comment"]
+    (kept, removed), _ = run(texts, overlap={"min_share": 0.5})
+    assert (kept["text"].to_pylist(), removed["text"].to_pylist()) == ([texts[0]], [texts[1]])
+    assert removed["threshold"].to_pylist() == [0.5]
+
+
+def test_nothing_to_look_for_and_a_missing_file_are_sentences():
+    with pytest.raises(StudyError, match="decontaminate has nothing to look for"):
+        run(["text"], heldout=False, item_files=[])
+    with pytest.raises(StudyError, match=r"there is no file quizz\.jsonl"):
+        run(["text"], item_files=["quizz.jsonl"])
+
+
+def test_any_texts_are_kept_that_are_not_evaluated():
+    @on_any_texts
+    def check(texts):
+        (kept, removed), record = run(texts)
+        assert (len(kept), len(removed), record["items"]) == (len(texts), 0, [])
+
+    check()
