@@ -29,8 +29,8 @@ class NgramPerplexity(CorpusStep):
     estimates), trained here on the reference documents. CCNet (arXiv 1911.00359, section 3.4) trains it on Wikipedia and parts pages into head,
     middle and tail by it; `score-band` does. Trained on harmful text it is the inverse: what it finds likely is harmful (arXiv 2212.10440).
 
-    Words are in lower case, without a limit of line or sentence; rare ones are one unknown word, so that very foreign text can look likely: drop it
-    by language before.
+    Words are in lower case; rare ones are one unknown word, so that very foreign text can look likely: drop it by language before. The reference
+    documents themselves were learned from, and look likelier than they are: name their domains in the `skip_domains` of what selects.
     """
 
     step: Literal["ngram-perplexity"]
