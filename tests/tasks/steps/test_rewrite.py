@@ -130,6 +130,9 @@ def test_a_budget_is_never_exceeded_and_what_it_bought_is_kept(server, budget):
     _, _, record = through(step_for(server, {"max_output_tokens": 100}), documents(texts))
     assert len(server.bodies) == 30
     assert record["spent"]["requests"] == 30
+    with pytest.raises(StudyError, match="of which"):  # all is there, and has cost more
+        through(step_for(server, small), documents(texts))
+    assert len(server.bodies) == 30
 
 
 def test_an_endpoint_that_hides_its_count_is_counted_at_the_most(server):
