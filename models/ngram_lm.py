@@ -6,7 +6,7 @@ Two n-grams of the same order get the same hash with a probability below 1e-6 fo
 Shape suffixes: T words of a text with its beginning and end, G different n-grams of an order, C different contexts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,45 +31,50 @@ class NgramModel:
     vocabulary: np.ndarray  # hashes of the known words, sorted; the end of a text and the unknown word are beside them
     orders: tuple[Order, ...]  # unigrams first
 
-    def log_probabilities(self, word_T: np.ndarray) -> np.ndarray:
-        """log p of each word after those before it, then of the end of the text; natural, float64 [T + 1].
+    def log_probabilities(self, texts: Sequence[np.ndarray]) -> np.ndarray:
+        """log p of each word of each text after those before it in the text, and of the text's end; natural, float64, one text behind the other.
 
         Args:
-            word_T: hashes of a text's words.
+            texts: hashes of the words of each, uint64.
         """
-        ids = self._ids(word_T)
-        probability = np.full(len(ids), 1 / (len(self.vocabulary) + 2))
-        context = np.zeros(len(ids), np.uint64)  # of no words
+        ids_T, place_T = self.joined(texts)
+        probability_T = np.full(len(ids_T), 1 / (len(self.vocabulary) + 2))
+        context_T, active = np.zeros(len(ids_T), np.uint64), np.flatnonzero(place_T > 0)  # beginnings are given
         for n, order in enumerate(self.orders, 1):
-            key = context * _MIX + ids
-            at = _find(order.context_C, context)
-            # a context that begins before the text is none
-            known = (at >= 0) & (np.arange(len(ids)) >= n - 1)
-            found = _find(order.key_G, key)
+            key_T = context_T * _MIX + ids_T
+            at = _find(order.context_C, context_T[active])
+            known = (at >= 0) & (place_T[active] >= n - 1)  # where a context is unknown, or begins before the text, longer ones are too
+            at, active = at[known], active[known]
+            found = _find(order.key_G, key_T[active])
             share = np.where(found >= 0, order.share_G[found], 0.0)
-            probability = np.where(known, share + order.backoff_C[at] * probability, probability)
-            context = np.concatenate([[_BEFORE], key[:-1]])
-        return np.log(probability[1:])  # the beginning is given
+            probability_T[active] = share + order.backoff_C[at] * probability_T[active]
+            context_T = np.concatenate([[_BEFORE], key_T[:-1]])
+        return np.log(probability_T[place_T > 0])
 
-    def _ids(self, word_T: np.ndarray) -> np.ndarray:
-        known = _find(self.vocabulary, word_T) >= 0
-        return np.concatenate([[BEGIN], np.where(known, word_T, UNKNOWN), [END]])
+    def joined(self, texts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The words of all texts, each between its beginning and its end, rare ones unknown; and the place of each in its text."""
+        length_N = np.array([len(text) + 2 for text in texts], np.int64)
+        end_N = np.cumsum(length_N)
+        place_T = np.arange(end_N[-1] if len(end_N) else 0) - np.repeat(end_N - length_N, length_N)
+        ids_T = np.full(len(place_T), END)
+        ids_T[place_T == 0] = BEGIN
+        inside_T = (place_T > 0) & (place_T < np.repeat(length_N, length_N) - 1)
+        words = np.concatenate([*texts, np.empty(0, np.uint64)])
+        ids_T[inside_T] = np.where(_find(self.vocabulary, words) >= 0, words, UNKNOWN)
+        return ids_T, place_T
 
 
 _BEFORE = np.uint64(0)  # stands for a context that begins before the text
 
 
-def estimate(texts: Iterable[np.ndarray], order: int, min_word_count: int) -> NgramModel:
+def estimate(texts: Sequence[np.ndarray], order: int, min_word_count: int) -> NgramModel:
     """Args:
     texts: hashes of the words of each text, uint64.
     min_word_count: rarer words are all the unknown word.
     """
-    texts = list(texts)
     word_V, count_V = np.unique(np.concatenate([*texts, np.empty(0, np.uint64)]), return_counts=True)
     model = NgramModel(word_V[count_V >= min_word_count], ())
-    ids = [model._ids(text) for text in texts]
-    ids_T = np.concatenate(ids)
-    place_T = np.concatenate([np.arange(len(text)) for text in ids])
+    ids_T, place_T = model.joined(texts)
     keys, contexts = [], [np.zeros(len(ids_T), np.uint64)]
     for _ in range(order):
         keys.append(contexts[-1] * _MIX + ids_T)
@@ -84,7 +89,7 @@ def estimate(texts: Iterable[np.ndarray], order: int, min_word_count: int) -> Ng
             suffix, left_count = np.unique(keys[n - 1][longer_T][of_longer], return_counts=True)
             at = _find(suffix, key_G)
             at_start_G = (place_T[inside_T] == n - 1)[first_G]
-            count_G = np.where(at_start_G | (at < 0), count_G, left_count[at])
+            count_G = np.where(at_start_G | (at < 0), count_G, np.append(left_count, 0)[at])
         orders.append(_smoothed(key_G, count_G, contexts[n - 1][inside_T][first_G]))
     return NgramModel(model.vocabulary, tuple(orders))
 

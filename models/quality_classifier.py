@@ -133,7 +133,7 @@ def _train(lines: list[str], config: ClassifierConfig, seed: int) -> "_FastText"
 
 def _score(lines: list[str], model: "_FastText") -> dict[str, np.ndarray]:
     """The softmax of fastText's own `predict`, which adds 1e-5 to every probability: most of a corpus that is unlike the reference would tie."""
-    vectors_ND = np.array([model.get_sentence_vector(line) for line in lines], np.float64).reshape(len(lines), model.get_dimension())
+    vectors_ND = sentence_vectors(lines, model).astype(np.float64)
     labels = [str(label).removeprefix(LABEL) for label in model.get_labels()]
     logits = dict(zip(labels, model.get_output_matrix().astype(np.float64) @ vectors_ND.T, strict=True))
     classes = sorted(set(labels) - {OTHER})
@@ -142,6 +142,19 @@ def _score(lines: list[str], model: "_FastText") -> dict[str, np.ndarray]:
     if missing := np.isnan(scores[REFERENCE]).sum():
         raise StudyError(f"The quality classifier gives no score to {missing} of {len(lines)} documents: its training diverged.")
     return scores
+
+
+def sentence_vectors(lines: list[str], model: "_FastText") -> np.ndarray:
+    """float32 [N, D]; what `get_sentence_vector` gives for each line, into one vector that is seen from here: its allocations cost as much as the
+    loop over words."""
+    import fasttext_pybind
+
+    vector, vectors_ND = fasttext_pybind.Vector(model.get_dimension()), np.empty((len(lines), model.get_dimension()), np.float32)
+    seen_D, write = np.asarray(vector), model.f.getSentenceVector
+    for vector_D, line in zip(vectors_ND, lines, strict=True):
+        write(vector, line + "\n")
+        vector_D[:] = seen_D
+    return vectors_ND
 
 
 def _probability(logits: dict[str, np.ndarray], inside: list[str]) -> np.ndarray:

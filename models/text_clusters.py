@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from models.frozen import StudyError
-from models.one_thread import on_one_thread
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -36,12 +36,13 @@ def fit_terms(texts: Sequence[str], max_terms: int) -> "TfidfVectorizer":
         raise StudyError(f"Clusters need words that some of the documents share and some not; of {len(texts)} documents: {error}") from None
 
 
-@on_one_thread
 def fit_projection(terms_NT: "csr_matrix", dimensions: int, seed: int) -> np.ndarray:
     """The right singular vectors with the largest singular values [T, E] (truncated SVD: latent semantic analysis)."""
     from sklearn.decomposition import TruncatedSVD
 
-    return TruncatedSVD(min(dimensions, *(size - 1 for size in terms_NT.shape)), random_state=seed).fit(terms_NT).components_.T
+    svd = TruncatedSVD(min(dimensions, *(size - 1 for size in terms_NT.shape)), random_state=seed)
+    with threadpool_limits(1):  # how sums are split among threads shows in their last bits
+        return svd.fit(terms_NT).components_.T
 
 
 def project(terms_NT: "csr_matrix", projection_TE: np.ndarray) -> np.ndarray:
@@ -54,7 +55,6 @@ def unit(vectors_NE: np.ndarray) -> np.ndarray:
     return vectors_NE / np.where(length_N, length_N, 1)[:, None]
 
 
-@on_one_thread
 def fit_centroids(vectors_NE: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     """k-means (k-means++, the best of 4) [K, E], the largest cluster first; fewer than asked for where vectors are equal.
 
@@ -66,7 +66,8 @@ def fit_centroids(vectors_NE: np.ndarray, clusters: int, seed: int) -> np.ndarra
     if len(vectors_NE) < clusters:
         raise StudyError(f"{len(vectors_NE)} documents can't be {clusters} clusters: ask for fewer.")
     distinct = len(np.unique(vectors_NE, axis=0))
-    centroids_KE = KMeans(min(clusters, distinct), n_init=4, random_state=seed).fit(vectors_NE).cluster_centers_
+    with threadpool_limits(1):
+        centroids_KE = KMeans(min(clusters, distinct), n_init=4, random_state=seed).fit(vectors_NE).cluster_centers_
     size_K = np.bincount(nearest_centroid(vectors_NE, centroids_KE), minlength=len(centroids_KE))
     return centroids_KE[np.argsort(-size_K, kind="stable")]
 

@@ -13,6 +13,7 @@ from tasks import layout
 from tasks.documents import read_shards
 from tasks.report_page import data_figures, law_figures, numbers
 from tasks.report_page.evidence import Evidence
+from tasks.report_page.learned import learned
 from tasks.report_page.legible import legible
 from tasks.report_page.plan_and_actual import planned_epochs, rungs
 from tasks.report_page.plot_tables import largest_runs, probes
@@ -58,6 +59,7 @@ def render(evidence: Evidence, tables: dict[str, pl.DataFrame]) -> str:
         losses={(row["mixture"], row["run"]): row["loss"] for row in tables["loss_by_compute"].to_dicts()},
         probes=probes(evidence).partition_by("benchmark", "metric", as_dict=True, maintain_order=True),
         removals={recipe: removals(evidence, recipe) for recipe in evidence.study.recipes},
+        learned={recipe: learned(recipe) for recipe in evidence.study.recipes},
         pool=pool_composition(),
         samples={recipe: sample_corpus(recipe, evidence.study.seed) for recipe in evidence.study.recipes},
         parts_of_noise={part: title for part, title in PARTS_OF_NOISE.items() if any(getattr(it, part) is not None for it in evidence.noise)},

@@ -6,10 +6,10 @@ import os
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -146,40 +146,33 @@ def ask_all(endpoint: Endpoint, asked: Mapping[str, Messages], cache: ReplyCache
             spent.add(reply)
         else:
             missing[key] = messages
-    waiting, running, refusal = iter(missing.items()), dict[Future[Reply], int](), None
+    waiting, running, refusal = deque(missing.items()), dict[Future[Reply], int](), None
     client = Client(endpoint, where)
     with ThreadPoolExecutor(endpoint.concurrency) as pool:
         try:
-            while True:
-                while refusal is None and len(running) < endpoint.concurrency and (following := next(islice(waiting, 1), None)):
-                    key, messages = following
+            while waiting or running:
+                while waiting and len(running) < endpoint.concurrency:
+                    key, messages = waiting[0]
                     size = sum(len(content.encode()) for _, content in messages)  # no token is less than a byte
-                    reserved = sum(running.values()) + size
-                    refusal = spent.forbids(reserved, (len(running) + 1) * endpoint.max_output_tokens)
-                    if refusal is None:
-                        running[pool.submit(client.ask_and_keep, key, messages, cache)] = size
-                    elif running:  # those on their way may cost less than was reserved
-                        waiting, refusal = _with_first(following, waiting), None
+                    refusal = spent.forbids(sum(running.values()) + size, (len(running) + 1) * endpoint.max_output_tokens)
+                    if refusal:
                         break
+                    running[pool.submit(client.ask_and_keep, key, messages, cache)] = size
+                    waiting.popleft()
                 if not running:
                     break
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                done, _ = wait(running, return_when=FIRST_COMPLETED)  # which may have cost less than was reserved
                 for future in done:
                     del running[future]
                     spent.add(future.result())
         finally:
             pool.shutdown(cancel_futures=True)
-    if refusal:
+    if refusal := refusal or spent.forbids(0, 0):  # what is missing has no room, or what is there has cost more
         raise StudyError(
             f"{where}.budget: {refusal}, may not suffice for more than {spent.requests:,} of {len(asked):,} requests; their replies are kept. "
             "Raise it, or ask less."
         )
     return spent
-
-
-def _with_first(first: tuple[str, Messages], rest: Iterator[tuple[str, Messages]]) -> Iterator[tuple[str, Messages]]:
-    yield first
-    yield from rest
 
 
 class Client:

@@ -16,6 +16,9 @@ class HashedWords(NamedTuple):
     document_S: np.ndarray
     count_D: np.ndarray
 
+    def by_document(self) -> list[np.ndarray]:
+        return np.split(self.hash_S, np.cumsum(self.count_D)[:-1])
+
 
 def hashed_words(texts: pa.ChunkedArray) -> Iterator[HashedWords]:
     """Piece by piece; no document is cut."""
@@ -25,9 +28,3 @@ def hashed_words(texts: pa.ChunkedArray) -> Iterator[HashedWords]:
     for chunk in chunks(pa.chunked_array([prepared.to_arrow().cast(pa.large_string())])):
         words = chunk.words
         yield HashedWords(chunk.hash_S(words), words.document_S, words.count_D)
-
-
-def words_of_each(texts: pa.ChunkedArray) -> Iterator[np.ndarray]:
-    """The hashes of the words of each document."""
-    for words in hashed_words(texts):
-        yield from np.split(words.hash_S, np.cumsum(words.count_D)[:-1])

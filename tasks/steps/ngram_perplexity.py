@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +15,7 @@ from models.frozen import StudyError
 from models.ngram_lm import NgramModel, Order, estimate
 from tasks.documents import REMOVED_SCHEMA
 from tasks.steps.base import CorpusStep, StepContext, StepOutcome, draw_keys, set_column
-from tasks.steps.hashed_words import words_of_each
+from tasks.steps.hashed_words import HashedWords, hashed_words
 from tasks.steps.reference import Reference
 
 
@@ -28,8 +29,8 @@ class NgramPerplexity(CorpusStep):
     estimates), trained here on the reference documents. CCNet (arXiv 1911.00359, section 3.4) trains it on Wikipedia and parts pages into head,
     middle and tail by it; `score-band` does. Trained on harmful text it is the inverse: what it finds likely is harmful (arXiv 2212.10440).
 
-    Words are in lower case, without a limit of line or sentence; rare ones are one unknown word, so that very foreign text can look likely: drop it
-    by language before.
+    Words are in lower case; rare ones are one unknown word, so that very foreign text can look likely: drop it by language before. The reference
+    documents themselves were learned from, and look likelier than they are: name their domains in the `skip_domains` of what selects.
     """
 
     step: Literal["ngram-perplexity"]
@@ -55,7 +56,7 @@ class NgramPerplexity(CorpusStep):
 
     def reduce(self, digests: list[Path], context: StepContext) -> Estimated:
         drawn = pa.concat_tables([pq.read_table(path) for path in digests]).sort_by("key").slice(0, self.max_documents)
-        texts = list(words_of_each(drawn["text"])) if drawn.num_rows else []
+        texts = list(chain.from_iterable(words.by_document() for words in hashed_words(drawn["text"])))
         if not (num_words := sum(map(len, texts))):
             raise StudyError(f"ngram-perplexity finds no reference text in recipe '{context.recipe}': no document is of {self.reference}.")
         model = estimate(texts, self.order, self.min_word_count)
@@ -70,11 +71,18 @@ class NgramPerplexity(CorpusStep):
 
     def apply(self, table: pa.Table, state: Estimated, context: StepContext) -> StepOutcome:
         model = _load(state.path)
-        values = [np.exp(-model.log_probabilities(words).mean()) for words in words_of_each(table["text"])]
-        return StepOutcome(set_column(table, self.annotations().field(0), values), REMOVED_SCHEMA.empty_table())
+        values = [_perplexity(words, model) for words in hashed_words(table["text"])]
+        return StepOutcome(set_column(table, self.annotations().field(0), np.concatenate(values)), REMOVED_SCHEMA.empty_table())
 
     def record(self, state: Estimated) -> dict[str, Any]:
         return state.record
+
+
+def _perplexity(words: HashedWords, model: NgramModel) -> np.ndarray:
+    """Of each document. Sums go over a document's words in their order, wherever it stands."""
+    length_D = words.count_D + 1  # with its end
+    log_p = np.bincount(np.repeat(np.arange(len(length_D)), length_D), model.log_probabilities(words.by_document()))
+    return np.exp(-log_p / length_D)
 
 
 @lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ def text(*words: np.uint64) -> np.ndarray:
 def probability(model: NgramModel, context: np.ndarray, word: np.uint64) -> float:
     """Of the word (or the end) behind the context, from the beginning of a text on."""
     words = context if word == END else np.append(context, np.uint64(99) if word == UNKNOWN else word)
-    return float(np.exp(model.log_probabilities(words)[len(context)]))
+    return float(np.exp(model.log_probabilities([words])[len(context)]))
 
 
 def test_a_bigram_model_by_hand():
@@ -47,11 +47,20 @@ def test_discounts_come_from_counts_of_counts():
     draw = np.random.default_rng(0)
     texts = [draw.zipf(1.5, 40).clip(max=300).astype(np.uint64) for _ in range(300)]
     model = estimate(texts, 3, 1)
-    perplexities = [np.exp(-np.concatenate([estimate(texts, order, 1).log_probabilities(t) for t in texts[:50]]).mean()) for order in (1, 2, 3)]
+    perplexities = [np.exp(-estimate(texts, order, 1).log_probabilities(texts).mean()) for order in (1, 2, 3)]
     assert perplexities == sorted(perplexities, reverse=True)  # on its own text a longer memory is surer
     words, counts = np.unique(np.concatenate(texts), return_counts=True)
     assert len(model.orders[0].key_G) == len(words) + 1
     assert counts.sum() == 12_000
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(WORDS, min_size=1, max_size=10))
+def test_a_text_among_others_has_what_it_has_alone(texts):
+    texts = [text(*words) for words in texts]
+    model = estimate(texts, 3, 1)
+    alone = [model.log_probabilities([words]).tolist() for words in texts]
+    assert model.log_probabilities(texts).tolist() == [value for values in alone for value in values]
 
 
 def test_the_order_of_texts_changes_no_bit():

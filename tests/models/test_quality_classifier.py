@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.frozen import StudyError
-from models.quality_classifier import ClassifierConfig, area_under_curve, fit, prepare, score
+from models.quality_classifier import ClassifierConfig, area_under_curve, fit, prepare, score, sentence_vectors
 
 CONFIG = ClassifierConfig(buckets=1000, min_word_count=1, epochs=20, learning_rate=0.5)
 RIVER = ["water", "stream", "bank", "flow", "bridge", "boat", "fish", "current", "delta", "flood"]
@@ -54,6 +54,12 @@ def test_scores_are_fasttexts_own_probabilities_without_their_floor():
     labels, probabilities = model.predict(prepare(tried), k=2)
     theirs = [dict(zip(*both, strict=True))["__label__reference"] for both in zip(labels, probabilities, strict=True)]
     np.testing.assert_allclose(score(tried, model)["reference"], theirs, atol=3e-5)
+
+
+def test_sentence_vectors_are_fasttexts_own():
+    lines = [*prepare(texts(RIVER + MUSIC, 50, 3)), "", "unheard"]
+    assert sentence_vectors(lines, ANY_MODEL).tobytes() == np.stack([ANY_MODEL.get_sentence_vector(line) for line in lines]).tobytes()
+    assert sentence_vectors([], ANY_MODEL).shape == (0, CONFIG.dimensions)
 
 
 def test_the_same_texts_and_seed_give_the_same_weights_and_another_seed_others():

@@ -133,6 +133,11 @@ def written_files() -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in sorted(layout.REPORT.rglob("*")) if path.is_file()}
 
 
+def test_what_a_classifier_is_worth_is_told(written):
+    cells = Page((written / "report/index.html").read_text()).words("td")
+    assert "quality-classifier auc 0.9137 quality-classifier calibration, mean score 0.25 in 40 texts: share of reference 0.2" in cells
+
+
 def test_same_study_same_bytes(folder):
     first = written_files()
     assert len(first) == 11

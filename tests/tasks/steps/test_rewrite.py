@@ -130,6 +130,9 @@ def test_a_budget_is_never_exceeded_and_what_it_bought_is_kept(server, budget):
     _, _, record = through(step_for(server, {"max_output_tokens": 100}), documents(texts))
     assert len(server.bodies) == 30
     assert record["spent"]["requests"] == 30
+    with pytest.raises(StudyError, match="of which"):  # all is there, and has cost more
+        through(step_for(server, small), documents(texts))
+    assert len(server.bodies) == 30
 
 
 def test_an_endpoint_that_hides_its_count_is_counted_at_the_most(server):
@@ -140,8 +143,8 @@ def test_an_endpoint_that_hides_its_count_is_counted_at_the_most(server):
 
 
 def test_requests_keep_their_distance(server):
-    through(step_for(server, {"requests_per_minute": 600}), documents([PLAIN.format(i) for i in range(4)]))
-    assert max(server.times) - min(server.times) > 0.28
+    through(step_for(server, {"requests_per_minute": 300}), documents([PLAIN.format(i) for i in range(4)]))
+    assert max(server.times) - min(server.times) > 0.4  # 3 x 0.2 s, and some were slow to begin
 
 
 def test_only_what_a_filter_would_discard_is_rewritten_with_guidance(server):

@@ -1,0 +1,32 @@
+"""What the corpus steps of a recipe learned, from its `steps.json`: each classifier's AUC and calibration, each choice's bounds."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from tasks import layout
+from tasks.atomic import read_json
+
+
+class Learned(NamedTuple):
+    step: str
+    what: str
+    value: float | str | None
+
+
+def learned(recipe: str) -> list[Learned]:
+    """In the order of the steps; empty for a recipe without such steps."""
+    path = layout.CORPORA / recipe / "steps.json"
+    records = read_json(path) if path.exists() else []
+    return [Learned(record["step"], what, value) for record in records for what, value in _flat(record["record"] or {})]
+
+
+def _flat(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Each number and text in a record, with the way to it in words."""
+    if isinstance(value, dict) and {"mean_score", "reference_share", "num_texts"} == value.keys():
+        bin = f"mean score {value['mean_score']:.2f} in {value['num_texts']:,} texts: share of reference"
+        yield ", ".join([*path[:-1], bin]), value["reference_share"]
+    elif isinstance(value, dict | list):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value, 1):
+            yield from _flat(part, (*path, str(key).replace("_", " ")))
+    else:
+        yield ", ".join(path), value
