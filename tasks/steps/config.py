@@ -10,6 +10,7 @@ from tasks.steps.cleaning import Normalize
 from tasks.steps.dates import DateSlice
 from tasks.steps.exact_duplicates import ExactDuplicates
 from tasks.steps.fineweb import FineWeb
+from tasks.steps.fitted_rules import FittedRules
 from tasks.steps.gopher_quality import GopherQuality
 from tasks.steps.gopher_repetition import GopherRepetition
 from tasks.steps.html import HtmlToText
@@ -36,6 +37,7 @@ Step = Annotated[
     | GopherRepetition
     | C4
     | FineWeb
+    | FittedRules
     | ExactDuplicates
     | NearDuplicates
     | QualityClassifier

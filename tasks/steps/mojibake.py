@@ -21,18 +21,22 @@ class Mojibake(RewriteStep):
 
     def rewrite(self, text: "pl.Series") -> "pl.Series":
         import ftfy
+        import polars as pl
         from ftfy.badness import is_bad
 
-        only_encoding = dict.fromkeys(("fix_latin_ligatures", "fix_character_width", "uncurl_quotes", "fix_line_breaks", "fix_surrogates"), False)
         config = ftfy.TextFixerConfig(
             unescape_html="auto" if self.unescape_html else False,
             remove_terminal_escapes=False,
+            fix_latin_ligatures=False,
+            fix_character_width=False,
+            uncurl_quotes=False,
+            fix_line_breaks=False,
+            fix_surrogates=False,
             remove_control_chars=False,
             normalization=None,
-            **only_encoding,
         )
-        may_change = text.str.contains(r"&\w+;|&#" if self.unescape_html else r"[^\x00-\x7f]") | text.str.contains(r"[^\x00-\x7f]")
+        may_change = text.str.contains(r"[^\x00-\x7f]|&\w+;|&#" if self.unescape_html else r"[^\x00-\x7f]")
         rows = may_change.arg_true()
         if not self.unescape_html:
-            rows = rows.filter([is_bad(one) for one in text.gather(rows)])
+            rows = rows.filter(pl.Series([is_bad(one) for one in text.gather(rows)], dtype=pl.Boolean))
         return changed_where(text, rows, lambda one: ftfy.fix_text(one, config))
