@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 class Mojibake(RewriteStep):
-    """Mends text that was decoded with the wrong encoding (`schön` for `schön`), with ftfy's heuristics (doi 10.5281/zenodo.2591652).
+    """Mends text that was decoded with the wrong encoding (`schÃ¶n` for `schön`), by ftfy's heuristics (doi 10.5281/zenodo.2591652).
 
-    Only documents that ftfy calls bad are touched, which is what ftfy itself does line by line; it takes about a microsecond per byte of them.
+    Only documents that ftfy calls bad are touched, which is what ftfy itself does line by line.
     """
 
     step: Literal["mojibake"]
