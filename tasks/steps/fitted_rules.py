@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field, PositiveInt
 
 from models.frozen import Name, StudyError
@@ -49,8 +50,7 @@ class FittedRules(CorpusStep):
     max_documents: PositiveInt = Field(default=50_000, description="of the reference that are looked at, per language, drawn by id")
 
     def map(self, table: pa.Table, context: StepContext) -> Reference:
-        domain_D, lang_D = (np.array(table[name].to_pylist(), object) for name in ("domain", "lang"))
-        seen = table.filter(pa.array(np.isin(domain_D, self.reference_domains) & np.not_equal(lang_D, None)))
+        seen = table.filter(pc.and_(pc.is_in(table["domain"], pa.array(self.reference_domains)), pc.is_valid(table["lang"])))
         values = [rule.value_D for rule in self.rules.rules(seen)] if seen.num_rows else []
         value_DR = np.array(values, float).T if values else np.empty((0, 0))
         return self._drawn(Reference(np.array(seen["lang"].to_pylist(), object), draw_keys(seen, context.seed), value_DR))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from models.frozen import StudyError
 from tasks import layout
@@ -20,7 +20,7 @@ from tests.golden.test_steps import STEPS, one_after_the_other, step_of
 from tests.tasks.steps.some_documents import ANY_TEXTS, HOSTILE_PATTERNS, documents
 
 GIGANTIC_BYTES = 20_000_000
-NOISE_SECONDS = 0.1
+NOISE_SECONDS = 0.1  # a busy machine takes as much for nothing
 ALL = {"max_cluster_share": 1, "max_removed": 1, "max_removed_of_source": 1}  # what stops a recipe is another's test
 
 
@@ -70,7 +70,7 @@ def run(step: StepConfig, table: pa.Table) -> None:
 def test_every_document_is_kept_or_removed_for_a_reason(name: str):
     steps = cases(name)
 
-    @settings(deadline=None, max_examples=8, suppress_health_check=list(HealthCheck))
+    @settings(deadline=None, max_examples=8)
     @given(ANY_TEXTS)
     def check(texts: list[str]) -> None:
         for step in steps:
@@ -90,12 +90,14 @@ def test_hostile_documents_take_linear_time(name: str):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
-@pytest.mark.parametrize("pattern", ["a", "to and fro "])
-def test_a_gigantic_line_takes_linear_time(name: str, pattern: str):
-    """Twice the text may take thrice as long."""
+def test_a_gigantic_line_takes_linear_time(name: str):
+    """Four times the text, which no longer fits into the processor's caches, may take twelve times as long."""
     step = cases(name)[0]
-    half, whole = (cpu_seconds(step, [pattern * (size // len(pattern)), "Another one."]) for size in (GIGANTIC_BYTES // 2, GIGANTIC_BYTES))
-    assert whole < 3 * half + NOISE_SECONDS, f"{half:.2f} s, then {whole:.2f} s"
+    small, large = (
+        cpu_seconds(step, ["a" * (num_bytes // 2) + " to and fro" * (num_bytes // 22), "Another one."])
+        for num_bytes in (GIGANTIC_BYTES // 4, GIGANTIC_BYTES)
+    )
+    assert large < 12 * small + NOISE_SECONDS, f"{small:.2f} s, then {large:.2f} s"
 
 
 def cpu_seconds(step: StepConfig, texts: list[str]) -> float:
