@@ -4,11 +4,9 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
-from tasks.steps.rewriting import RewriteStep
+from tasks.steps.rewriting import RewriteStep, without_lines
 from tasks.steps.rules import Rule
 
 if TYPE_CHECKING:
@@ -36,14 +34,7 @@ class BoilerplateLines(RewriteStep):
     max_removed_words: float | None = Field(default=0.05, ge=0, le=1, description="share of a document's words, else it is dropped; null: any")
 
     def rewrite(self, text: "pl.Series") -> "pl.Series":
-        import polars as pl
-
-        split = pc.split_pattern(text.to_arrow().cast(pa.string()), "\n")
-        lines = split.flatten()
-        good_S = ~self._is_boilerplate(pl.Series(pl.from_arrow(lines)))
-        before = np.append(0, np.cumsum(good_S))  # lines that stay before each line
-        kept_before = pa.array(before[split.offsets.to_numpy()], pa.int32())
-        return pl.Series(pl.from_arrow(pc.binary_join(pa.ListArray.from_arrays(kept_before, lines.filter(pa.array(good_S))), "\n")))
+        return without_lines(text, self._is_boilerplate)
 
     def rules(self, old: "pl.Series", new: "pl.Series") -> list[Rule]:
         old_D, new_D = (text.str.count_matches(r"\S+").to_numpy().astype(np.int64) for text in (old, new))

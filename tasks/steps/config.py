@@ -17,6 +17,7 @@ from tasks.steps.edit_programs import EditPrograms
 from tasks.steps.exact_duplicates import ExactDuplicates
 from tasks.steps.fasttext_score import FastTextScore
 from tasks.steps.fineweb import FineWeb
+from tasks.steps.fitted_rules import FittedRules
 from tasks.steps.gopher_quality import GopherQuality
 from tasks.steps.gopher_repetition import GopherRepetition
 from tasks.steps.html import HtmlToText
@@ -53,6 +54,7 @@ Step = Annotated[
     | GopherRepetition
     | C4
     | FineWeb
+    | FittedRules
     | ExactDuplicates
     | NearDuplicates
     | LineDuplicates

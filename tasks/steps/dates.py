@@ -30,7 +30,7 @@ class DateSlice(BatchStep):
         return self
 
     def apply(self, table: pa.Table, context: StepContext) -> StepOutcome:
-        found = pc.extract_regex(table["date"], r"^(?P<year>\d{4})(?:-?(?P<month>0[1-9]|1[0-2])(?:-?(?P<day>0[1-9]|[12]\d|3[01]))?)?(?:[^\d].*)?$")
+        found = pc.extract_regex(table["date"], r"^(?P<year>\d{4})(?:-?(?P<month>0[1-9]|1[0-2])(?:-?(?P<day>0[1-9]|[12]\d|3[01])(?:[T ].*)?)?)?$")
         year, month, day = (pc.struct_field(found, name) for name in ("year", "month", "day"))
         # as text, which orders as days do: the first and the last day that it may mean
         earliest, latest = (

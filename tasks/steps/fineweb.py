@@ -7,9 +7,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from tasks.steps.base import BatchStep, StepContext, StepOutcome
 from tasks.steps.ngrams import repeated, sum_by_document
-from tasks.steps.rules import Rule, decide_by, measure
+from tasks.steps.rules import Rule, RuleStep, measure
 from tasks.steps.segments import TextChunk, word_set
 
 # Unicode's Sentence_Terminal
@@ -26,7 +25,7 @@ TERMINAL_PUNCTUATION = (
 )
 
 
-class FineWeb(BatchStep):
+class FineWeb(RuleStep):
     """FineWeb's rules for lists and broken lines (arXiv 2406.17557, section 3.6): few lines end with punctuation, most lines are short, much text
     is in lines that were there before, there are many newlines for so few words.
 
@@ -42,18 +41,15 @@ class FineWeb(BatchStep):
     max_newlines_per_word: float | None = 0.3
     terminal_punctuation: str = Field(default=TERMINAL_PUNCTUATION, description="characters that end a sentence")
 
-    def apply(self, table: pa.Table, context: StepContext) -> StepOutcome:
+    def rules(self, table: pa.Table) -> list[Rule]:
         shares = measure(table["text"], partial(_measure, self.terminal_punctuation, self.short_line_characters))
-        return decide_by(
-            table,
-            [
-                Rule("empty", shares["lines"], minimum=1),
-                Rule("lines without punctuation", shares["punctuated"], minimum=self.min_punctuated_lines),
-                Rule("short lines", shares["short"], maximum=self.max_short_lines),
-                Rule("characters in repeated lines", shares["repeated"], maximum=self.max_repeated_line_characters),
-                Rule("newlines", shares["newlines"], maximum=self.max_newlines_per_word),
-            ],
-        )
+        return [
+            Rule("empty", shares["lines"], minimum=1),
+            Rule("lines without punctuation", shares["punctuated"], minimum=self.min_punctuated_lines),
+            Rule("short lines", shares["short"], maximum=self.max_short_lines),
+            Rule("characters in repeated lines", shares["repeated"], maximum=self.max_repeated_line_characters),
+            Rule("newlines", shares["newlines"], maximum=self.max_newlines_per_word),
+        ]
 
 
 def _measure(terminal_punctuation: str, short_line_characters: int, chunk: TextChunk) -> dict[str, np.ndarray]:

@@ -7,9 +7,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from tasks.steps.base import BatchStep, StepContext, StepOutcome
 from tasks.steps.ngrams import sum_by_document
-from tasks.steps.rules import Rule, decide_by, measure
+from tasks.steps.rules import Rule, RuleStep, measure
 from tasks.steps.segments import TextChunk, word_set
 
 STOP_WORDS = {
@@ -19,7 +18,7 @@ STOP_WORDS = {
 }
 
 
-class GopherQuality(BatchStep):
+class GopherQuality(RuleStep):
     """Gopher's quality rules (arXiv 2112.11446, A1.1): length, mean word length, symbols, bullet points, ellipses, letters, stop words.
 
     Words are what stands between white space. Stop words are looked for in the document's `lang`; where that is unknown or has no list here,
@@ -41,7 +40,7 @@ class GopherQuality(BatchStep):
     min_stop_words: int | None = Field(default=2, description="different ones")
     stop_words: dict[str, tuple[str, ...]] = Field(default=STOP_WORDS, description="by language")
 
-    def apply(self, table: pa.Table, context: StepContext) -> StepOutcome:
+    def rules(self, table: pa.Table) -> list[Rule]:
         lang_D = np.array(table["lang"].to_pylist(), object)
         # by language, of those that occur
         stop_words = {lang: words for lang, words in self.stop_words.items() if self.min_stop_words is not None and lang in lang_D}
@@ -51,21 +50,18 @@ class GopherQuality(BatchStep):
         stop_words_D = np.full(table.num_rows, np.nan)  # where there is no list for the language
         for lang in stop_words:
             stop_words_D[lang_D == lang] = words[f"stop words {lang}"][lang_D == lang]
-        return decide_by(
-            table,
-            [
-                Rule("too few words", words["words"], minimum=self.min_words),
-                Rule("too many words", words["words"], maximum=self.max_words),
-                Rule("short words", words["characters"] / num_words_D, minimum=self.min_mean_word_length),
-                Rule("long words", words["characters"] / num_words_D, maximum=self.max_mean_word_length),
-                Rule("hash signs", marks["hashes"] / num_words_D, maximum=self.max_hash_ratio),
-                Rule("ellipses", marks["ellipses"] / num_words_D, maximum=self.max_ellipsis_ratio),
-                Rule("bullet points", words["bullet lines"] / num_lines_D, maximum=self.max_bullet_lines),
-                Rule("lines that end with an ellipsis", marks["ellipsis lines"] / num_lines_D, maximum=self.max_ellipsis_lines),
-                Rule("words without letters", words["alphabetic"] / num_words_D, minimum=self.min_alphabetic_words),
-                Rule("too few stop words", stop_words_D, minimum=self.min_stop_words),
-            ],
-        )
+        return [
+            Rule("too few words", words["words"], minimum=self.min_words),
+            Rule("too many words", words["words"], maximum=self.max_words),
+            Rule("short words", words["characters"] / num_words_D, minimum=self.min_mean_word_length),
+            Rule("long words", words["characters"] / num_words_D, maximum=self.max_mean_word_length),
+            Rule("hash signs", marks["hashes"] / num_words_D, maximum=self.max_hash_ratio),
+            Rule("ellipses", marks["ellipses"] / num_words_D, maximum=self.max_ellipsis_ratio),
+            Rule("bullet points", words["bullet lines"] / num_lines_D, maximum=self.max_bullet_lines),
+            Rule("lines that end with an ellipsis", marks["ellipsis lines"] / num_lines_D, maximum=self.max_ellipsis_lines),
+            Rule("words without letters", words["alphabetic"] / num_words_D, minimum=self.min_alphabetic_words),
+            Rule("too few stop words", stop_words_D, minimum=self.min_stop_words),
+        ]
 
 
 def _measure_words(stop_words: dict[str, tuple[str, ...]], bullets: str, chunk: TextChunk) -> dict[str, np.ndarray]:

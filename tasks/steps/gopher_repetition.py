@@ -6,13 +6,12 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from tasks.steps.base import BatchStep, StepContext, StepOutcome
 from tasks.steps.ngrams import repeated, repeated_ngrams, sum_by_document
-from tasks.steps.rules import Rule, decide_by, measure
+from tasks.steps.rules import Rule, RuleStep, measure
 from tasks.steps.segments import TextChunk
 
 
-class GopherRepetition(BatchStep):
+class GopherRepetition(RuleStep):
     """Gopher's repetition rules (arXiv 2112.11446, Table A1): repeated lines and paragraphs, and characters inside repeated word n-grams.
 
     Shares of characters are of the whole text. A line, paragraph or n-gram counts from its second occurrence; a character inside
@@ -31,19 +30,16 @@ class GopherRepetition(BatchStep):
         default={5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}, description="by n"
     )
 
-    def apply(self, table: pa.Table, context: StepContext) -> StepOutcome:
+    def rules(self, table: pa.Table) -> list[Rule]:
         shares = measure(table["text"], self._measure)
-        return decide_by(
-            table,
-            [
-                Rule("repeated lines", shares["lines"], maximum=self.max_duplicate_lines),
-                Rule("repeated paragraphs", shares["paragraphs"], maximum=self.max_duplicate_paragraphs),
-                Rule("characters in repeated lines", shares["line characters"], maximum=self.max_duplicate_line_characters),
-                Rule("characters in repeated paragraphs", shares["paragraph characters"], maximum=self.max_duplicate_paragraph_characters),
-                *(Rule(f"most frequent {n}-gram", shares[f"top {n}"], maximum=bound) for n, bound in self.max_top_ngram_characters.items()),
-                *(Rule(f"repeated {n}-grams", shares[f"repeated {n}"], maximum=bound) for n, bound in self.max_duplicate_ngram_characters.items()),
-            ],
-        )
+        return [
+            Rule("repeated lines", shares["lines"], maximum=self.max_duplicate_lines),
+            Rule("repeated paragraphs", shares["paragraphs"], maximum=self.max_duplicate_paragraphs),
+            Rule("characters in repeated lines", shares["line characters"], maximum=self.max_duplicate_line_characters),
+            Rule("characters in repeated paragraphs", shares["paragraph characters"], maximum=self.max_duplicate_paragraph_characters),
+            *(Rule(f"most frequent {n}-gram", shares[f"top {n}"], maximum=bound) for n, bound in self.max_top_ngram_characters.items()),
+            *(Rule(f"repeated {n}-grams", shares[f"repeated {n}"], maximum=bound) for n, bound in self.max_duplicate_ngram_characters.items()),
+        ]
 
     def _measure(self, chunk: TextChunk) -> dict[str, np.ndarray]:
         long_D = chunk.words.count_D >= self.min_words

@@ -16,14 +16,13 @@ if TYPE_CHECKING:
     import polars as pl
 
 ORIGINAL = pa.field("original_text", pa.string())
+KEEP_ORIGINAL = "beside what was changed, as `original_text`: the document before the first of the recipe's steps that keeps it"
 
 
 class RewriteStep(BatchStep):
     """A document of which nothing is left is dropped. What is dropped has the text that it came with."""
 
-    keep_original: bool = Field(
-        default=True, description="beside what was changed, as `original_text`: the document before the first of the recipe's steps that keeps it"
-    )
+    keep_original: bool = Field(default=True, description=KEEP_ORIGINAL)
 
     def annotations(self) -> pa.Schema:
         return pa.schema([ORIGINAL] if self.keep_original else [])
@@ -41,14 +40,25 @@ class RewriteStep(BatchStep):
 
         old = pl.Series(pl.from_arrow(table["text"]))
         new = self.rewrite(old)
-        left_D = np.where(old.str.len_bytes() > 0, new.str.len_bytes(), np.nan)
         rewritten = table.append_column("rewritten", new.to_arrow().cast(pa.string()))
-        kept, removed = decide_by(rewritten, [*self.rules(old, new), Rule("empty", left_D, minimum=1)])
+        kept, removed = decide_by(rewritten, [*self.rules(old, new), Rule("empty", new.str.len_bytes().to_numpy(), minimum=1)])
         if self.keep_original:
             before = kept[ORIGINAL.name] if ORIGINAL.name in kept.column_names else pa.nulls(kept.num_rows, pa.string())
             changed = pc.not_equal(kept["text"], kept["rewritten"])
             kept = set_column(kept, ORIGINAL, pc.if_else(changed, pc.coalesce(before, kept["text"]), before))
         return StepOutcome(set_column(kept, DOCUMENT_SCHEMA.field("text"), kept["rewritten"]).drop_columns("rewritten"), removed)
+
+
+def without_lines(text: "pl.Series", is_bad: Callable[["pl.Series"], np.ndarray]) -> "pl.Series":
+    """The texts without the lines of which `is_bad`, asked for all lines at once, says so."""
+    import polars as pl
+
+    split = pc.split_pattern(text.to_arrow().cast(pa.string()), "\n")
+    lines = split.flatten()
+    good_S = ~is_bad(pl.Series(pl.from_arrow(lines)))
+    before = np.append(0, np.cumsum(good_S))  # lines that stay before each line
+    kept_before = pa.array(before[split.offsets.to_numpy()], pa.int32())
+    return pl.Series(pl.from_arrow(pc.binary_join(pa.ListArray.from_arrays(kept_before, lines.filter(pa.array(good_S))), "\n")))
 
 
 def changed_where(text: "pl.Series", rows: "pl.Series", function: Callable[[str], str]) -> "pl.Series":

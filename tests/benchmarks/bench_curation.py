@@ -104,7 +104,7 @@ def compare_rules(bench: Bench) -> bool:
             pairs = list(zip(ours.decisions, theirs.decisions, strict=True))
             if rule == "gopher-repetition":  # in short texts, for datatrove the most frequent n-gram is one that is there once
                 pairs = [pair for pair, long in zip(pairs, is_long, strict=True) if long]
-            agreement = np.mean([(one is None) == (other is None) for one, other in pairs])
+            agreement = sum((one is None) == (other is None) for one, other in pairs) / len(pairs)
             bench.report(f"{rule}: {tool}", theirs, ours, agreement)
         agreed.append(agreement)
         seconds = {"ours": seconds["ours"] + ours.seconds, "theirs": seconds["theirs"] + theirs.seconds}
@@ -121,7 +121,7 @@ def compare_near_duplicates(bench: Bench) -> bool:
     met = True
     for tool in DETECTORS:
         theirs = bench.measure(" ".join([f"{tool.split()[0]}/near-duplicates", *tool.split()[1:]]))
-        agreement = np.mean(has_duplicate(ours.decisions) == has_duplicate(theirs.decisions))
+        agreement = float(np.mean(has_duplicate(ours.decisions) == has_duplicate(theirs.decisions)))
         bench.report(f"near-duplicates: {tool}", theirs, ours, agreement)
         if tool == "datatrove --words":
             met = theirs.seconds >= SPEED_AIM * ours.seconds and agreement >= AGREEMENT_AIM

@@ -7,6 +7,9 @@ back as one word per document: the reason for which it goes, or null. Detectors 
 group.
 """
 
+# pyright: reportMissingImports=false
+# the others are in an environment of their own
+
 import json
 import resource
 import sys
@@ -41,7 +44,8 @@ def ours(name: str, table: pa.Table) -> Prepared:
     from tasks.steps.base import BatchStep, StepContext
     from tasks.steps.config import Step
 
-    step: BatchStep = TypeAdapter(Step).validate_python({"step": name, **SETTINGS[name]})
+    step = TypeAdapter(Step).validate_python({"step": name, **SETTINGS[name]})
+    assert isinstance(step, BatchStep)
     context = StepContext(seed=0, recipe="bench", directory=Path())
 
     def run() -> Decisions:
@@ -230,7 +234,7 @@ def main(arguments: Sequence[str]) -> None:
         split_at_white_space()
     table = pq.read_table(documents)
     run = prepared(contestant, table, words)
-    best_seconds = float("inf")
+    decisions, best_seconds = [], float("inf")
     for _ in range(ROUNDS):
         began = time.process_time()
         decisions = run()

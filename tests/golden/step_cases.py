@@ -137,6 +137,15 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "gopher-repetition": [{}, {"min_words": 0, "max_top_ngram_characters": {2: 0.1}, "max_duplicate_ngram_characters": {5: 0.02, 10: 0.01}}],
     "c4": [{}, {"terminal_punctuation": False, "min_words_per_line": None, "curly_bracket": False, "min_sentences": 2, "skip_domains": ["skipped"]}],
     "fineweb": [{}, {"short_line_characters": 60, "terminal_punctuation": "…", "max_newlines_per_word": 0.1, "skip_domains": ["skipped"]}],
+    "fitted-rules": [
+        {"rules": {"step": rules, **settings}, "reference_domains": ["web", "edited"], "min_documents": 1, "method": method}
+        for rules, settings, method in (
+            ("gopher-quality", {"min_words": 3}, "mean-std"),
+            ("gopher-repetition", {"min_words": 0}, "median-ratio"),
+            ("fineweb", {"min_punctuated_lines": None}, "quantile"),
+            ("fineweb", {}, "tail"),
+        )
+    ],
     "html-to-text": [{}, {"main_content": False, "links": True, "keep_original": False, "skip_domains": ["skipped"]}],
     "mojibake": [{}, {"unescape_html": True, "keep_original": False, "skip_domains": ["skipped"]}],
     "boilerplate-lines": [{}, {"max_uppercase": None, "min_words": 0, "short_line_words": 20, "max_removed_words": 0.6, "skip_domains": ["skipped"]}],

@@ -13,7 +13,7 @@ from tasks.steps.gopher_quality import GopherQuality
 from tasks.steps.gopher_repetition import GopherRepetition
 from tasks.steps.ngrams import repeated, repeated_ngrams
 from tasks.steps.segments import CHUNK_BYTES, TextChunk, WordSet, chunks
-from tests.tasks.steps.some_documents import HOSTILE_PATTERNS, apply, assert_linear, documents, on_any_texts, reasons
+from tests.tasks.steps.some_documents import apply, documents, on_any_texts, reasons
 
 QUALITY, REPETITION, WEB = GopherQuality(step="gopher-quality"), GopherRepetition(step="gopher-repetition", min_words=0), C4(step="c4")
 PROSE = (
@@ -175,12 +175,6 @@ def test_domains_can_be_skipped():
     kept, removed = apply(GopherQuality(step="gopher-quality", skip_domains=("dictionary",)), table)
     assert kept["text"].to_pylist() == ["short", PROSE]
     assert removed["text"].to_pylist() == ["short too"]
-
-
-@pytest.mark.parametrize("pattern", HOSTILE_PATTERNS)
-@pytest.mark.parametrize("step", [QUALITY, REPETITION, WEB], ids=lambda step: step.step)
-def test_hostile_text_takes_linear_time(step, pattern):
-    assert_linear(step, pattern)
 
 
 def test_words_in_random_order_are_no_repetition():
