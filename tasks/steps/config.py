@@ -54,7 +54,6 @@ Step = Annotated[
     | GopherRepetition
     | C4
     | FineWeb
-    | FittedRules
     | ExactDuplicates
     | NearDuplicates
     | LineDuplicates
@@ -75,6 +74,7 @@ Step = Annotated[
     | ScoreSampling
     | QuadmixSampling
     | EditPrograms
-    | Rewrite,
+    | Rewrite
+    | FittedRules,
     Field(discriminator="step"),
 ]
