@@ -22,7 +22,7 @@ from tasks import layout
 from tasks.curate import CURATION
 from tasks.steps.base import StepConfig
 from tests.conftest import PROJECT
-from tests.golden.step_cases import CASES, corpus, write_items
+from tests.golden.step_cases import CASES, corpus, place_files
 from tests.golden.test_steps import STEPS
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def folder(study_folder: Path) -> Path:
     recipes = {RECIPE: {"from": "pool", "steps": steps, "may_empty": list(domains)}}
     params |= {"sources": {}, "local_sources": domains, "recipes": recipes, "mixtures": {"m": {"recipe": RECIPE, "weights": "natural"}}}
     (study_folder / "params.yaml").write_text(yaml.safe_dump(params))
-    write_items(study_folder)
+    place_files(study_folder)
     layout.LOCAL.mkdir()
     layout.ARCHIVES.symlink_to(PROJECT / layout.ARCHIVES)
     return study_folder

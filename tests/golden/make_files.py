@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertForSequenceClassification, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from models.quality_classifier import ClassifierConfig, fit
-from tests.golden.step_cases import FILES, LIKE_EDITED, TEXTS, WORDS, corpus
+from tests.golden.step_cases import FILES, FIRST, ITEMS, LIKE_EDITED, TEXTS, WORDS, corpus
 
 SHAPE: dict[str, Any] = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 16}
 
@@ -43,6 +43,10 @@ def make_files() -> None:
     programs = ["remove_lines(0, 0)", "keep_doc()", "normalize('the', 'that')", "drop_doc()", "import os", "remove_lines(1, 2)\nnormalize(' ', '  ')"]
     written = [{"id": id, "program": programs[i % len(programs)]} for i, id in enumerate(corpus()["id"].to_pylist()) if i % 5]
     pl.DataFrame(written).write_ndjson(FILES / "programs.jsonl")
+    words = FIRST.replace(".", "").split()  # questions that some documents hold: in part, whole, and one that is too short to judge
+    prompts = [" ".join(words[:20]), f"{' '.join(words[3:12])} and then something else entirely that nobody wrote", "the river and its old"]
+    choices = [" ".join(words[20:24]), "no"]
+    pl.DataFrame([{"prompt": prompt, "choices": choices, "answer": 0} for prompt in prompts]).write_ndjson(FILES / ITEMS)
 
 
 if __name__ == "__main__":

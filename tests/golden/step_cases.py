@@ -1,12 +1,12 @@
 """Fixed documents that touch what each curation step decides, and the settings under which it is shown them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from tasks.steps.pinned import pinned_sha256
+from tests.conftest import PROJECT
 from tests.tasks.steps.some_documents import documents
 
 TEXT = "the river and its old bridge have stood with that quiet town of mills since people began to trade wool there"
@@ -111,22 +111,18 @@ def corpus() -> pa.Table:
     return table.set_column(table.schema.get_field_index("lang"), table.schema.field("lang"), pa.array(langs, pa.string()))
 
 
-FILES = Path("tests/golden/files")  # made by make_files.py, once
-
-
-def file(name: str, key: str = "path") -> dict[str, str]:
-    return {key: str(FILES / name), "sha256": pinned_sha256(FILES / name, 0)}
-
-
+FILES = Path("tests/golden/files")  # made by make_files.py, once; the cases name them from the project's folder
 ITEMS = "items.jsonl"
 
 
-def write_items(folder: Path) -> None:
-    """Questions that some documents hold: in part, whole, and one that is too short to judge."""
-    words = FIRST.replace(".", "").split()
-    prompts = [" ".join(words[:20]), f"{' '.join(words[3:12])} and then something else entirely that nobody wrote", "the river and its old"]
-    items = [{"prompt": prompt, "choices": [" ".join(words[20:24]), "no"], "answer": 0} for prompt in prompts]
-    (folder / ITEMS).write_text("".join(json.dumps(item) + "\n" for item in items))
+def place_files(folder: Path) -> None:
+    """Has the cases' files where a step looks for them when `folder` is the current directory."""
+    (folder / FILES.parent).mkdir(parents=True)
+    (folder / FILES).symlink_to(PROJECT / FILES)
+
+
+def file(name: str, key: str = "path") -> dict[str, str]:
+    return {key: str(FILES / name), "sha256": pinned_sha256(PROJECT / FILES / name, 0)}
 
 
 _CLASSIFIER = {"buckets": 500, "min_word_count": 1, "epochs": 10, "learning_rate": 0.5}
@@ -160,8 +156,8 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "near-duplicates": [{}, {"min_similarity": 0.8}, {"ngram_words": 2, "bands": 20, "rows": 4, "skip_domains": ["skipped"]}],
     "line-duplicates": [{"max_documents": 2}, {}, {"unit": "paragraph", "max_documents": 1, "skip_domains": ["skipped"]}],
     "decontaminate": [
-        {"heldout": False, "item_files": [ITEMS]},
-        {"heldout": False, "item_files": [ITEMS], "overlap": {"ngram_words": 8, "min_item_words": 5, "min_share": 0.4}, "skip_domains": ["skipped"]},
+        {"heldout": False, "item_files": [str(FILES / ITEMS)]},
+        {"heldout": False, "item_files": [str(FILES / ITEMS)], "overlap": {"ngram_words": 8, "min_item_words": 5, "min_share": 0.4}, "skip_domains": ["skipped"]},
     ],
     "quality-classifier": [{"reference_domains": ["edited"], "classifier": _CLASSIFIER, "skip_domains": ["skipped"]}],
     "top-fraction": [{"fraction": 0.5, "score": "score"}, {"fraction": 0.3, "score": "score", "by": None, "skip_domains": ["skipped"]}],

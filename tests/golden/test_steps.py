@@ -22,7 +22,7 @@ from tasks.steps.base import StepConfig, StepContext
 from tasks.steps.config import Step
 from tasks.steps.pipeline import run_steps
 from tests.conftest import PROJECT
-from tests.golden.step_cases import CASES, RAW_STEPS, corpus, raw_corpus, write_items
+from tests.golden.step_cases import CASES, RAW_STEPS, corpus, place_files, raw_corpus
 
 GOLDEN = Path(__file__).parent / "steps.json"
 STEPS: dict[str, type[StepConfig]] = {get_args(step.model_fields["step"].annotation)[0]: step for step in get_args(get_args(Step)[0])}
@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """With what steps read besides the corpus. The archives are the checkout's own: the language model is fetched once."""
     monkeypatch.setattr(layout, "ARCHIVES", PROJECT / layout.ARCHIVES)
     monkeypatch.chdir(tmp_path)
-    write_items(tmp_path)
+    place_files(tmp_path)
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -115,6 +115,6 @@ if __name__ == "__main__":
     record = {}
     for step_name in STEPS:
         with tempfile.TemporaryDirectory() as directory, contextlib.chdir(directory):
-            write_items(Path(directory))
+            place_files(Path(directory))
             record[step_name] = behaviour(step_name, Path(directory)).model_dump(mode="json")
     write_json(GOLDEN, record)
