@@ -1,12 +1,12 @@
 """Clusters of texts: vectors of terms, their projection, k-means, and names.
 
-Shape suffixes: N texts, T terms, E dimensions of an embedding, K clusters.
+Shape suffixes: N texts, T terms, E dimensions of an embedding, K clusters. `terms_NT` are SciPy's sparse rows.
 """
 
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_limits
 from models.frozen import StudyError
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import TfidfVectorizer
 
 TERM = r"[^\W\d_]{3,}"  # words of letters
@@ -36,16 +35,17 @@ def fit_terms(texts: Sequence[str], max_terms: int) -> "TfidfVectorizer":
         raise StudyError(f"Clusters need words that some of the documents share and some not; of {len(texts)} documents: {error}") from None
 
 
-def fit_projection(terms_NT: "csr_matrix", dimensions: int, seed: int) -> np.ndarray:
+def fit_projection(terms_NT: Any, dimensions: int, seed: int) -> np.ndarray:
     """The right singular vectors with the largest singular values [T, E] (truncated SVD: latent semantic analysis)."""
     from sklearn.decomposition import TruncatedSVD
 
-    svd = TruncatedSVD(min(dimensions, *(size - 1 for size in terms_NT.shape)), random_state=seed)
+    svd: Any = TruncatedSVD(min(dimensions, *(size - 1 for size in terms_NT.shape)), random_state=seed)
     with threadpool_limits(1):  # how sums are split among threads shows in their last bits
-        return svd.fit(terms_NT).components_.T
+        svd.fit(terms_NT)
+    return svd.components_.T
 
 
-def project(terms_NT: "csr_matrix", projection_TE: np.ndarray) -> np.ndarray:
+def project(terms_NT: Any, projection_TE: np.ndarray) -> np.ndarray:
     """Embeddings of length 1 [N, E], each as it would be alone; of a text without a term, 0."""
     return unit(np.asarray(terms_NT @ projection_TE))
 
@@ -67,7 +67,7 @@ def fit_centroids(vectors_NE: np.ndarray, clusters: int, seed: int) -> np.ndarra
         raise StudyError(f"{len(vectors_NE)} documents can't be {clusters} clusters: ask for fewer.")
     distinct = len(np.unique(vectors_NE, axis=0))
     with threadpool_limits(1):
-        centroids_KE = KMeans(min(clusters, distinct), n_init=4, random_state=seed).fit(vectors_NE).cluster_centers_
+        centroids_KE = KMeans(min(clusters, distinct), n_init=4, random_state=seed).fit(vectors_NE).cluster_centers_  # type: ignore[arg-type]
     size_K = np.bincount(nearest_centroid(vectors_NE, centroids_KE), minlength=len(centroids_KE))
     return centroids_KE[np.argsort(-size_K, kind="stable")]
 
@@ -77,7 +77,7 @@ def nearest_centroid(vectors_NE: np.ndarray, centroids_KE: np.ndarray) -> np.nda
     return np.argmax(np.einsum("ne,ke->nk", vectors_NE, centroids_KE) - np.einsum("ke,ke->k", centroids_KE, centroids_KE) / 2, axis=1)
 
 
-def names_of(terms_NT: "csr_matrix", cluster_N: np.ndarray, clusters: int, terms: Sequence[str]) -> list[str]:
+def names_of(terms_NT: Any, cluster_N: np.ndarray, clusters: int, terms: list[str]) -> list[str]:
     """A name for each cluster, fit for a domain: its number, and the terms whose mean weight in it is most above their mean over all texts."""
     mean_T = np.asarray(terms_NT.mean(axis=0)).ravel()
     names = []

@@ -74,7 +74,7 @@ class Clusters(CorpusStep):
         vectors_NE = self._embed(texts, vectorizer, projection_TE, context)
         centroids_KE = fit_centroids(vectors_NE, self.clusters, context.seed)
         cluster_N = nearest_centroid(vectors_NE, centroids_KE)
-        names = names_of(terms_NT, cluster_N, len(centroids_KE), vectorizer.get_feature_names_out())
+        names = names_of(terms_NT, cluster_N, len(centroids_KE), vectorizer.get_feature_names_out().tolist())
         path = context.directory / "clusters.pickle"
         path.write_bytes(pickle.dumps(Found(vectorizer, projection_TE, centroids_KE, names)))
         spread, total = (float(np.square(vectors_NE - centre).sum()) for centre in (centroids_KE[cluster_N], vectors_NE.mean(axis=0)))

@@ -9,10 +9,9 @@ import pyarrow as pa
 from pydantic import Field
 
 from models.frozen import StudyError
-from tasks.documents import DOCUMENT_SCHEMA
-from tasks.steps.base import BatchStep, StepContext, StepOutcome, decide, set_column
+from tasks.steps.base import BatchStep, StepContext, StepOutcome, decide
 from tasks.steps.edit_program import InvalidProgramError, execute
-from tasks.steps.original import ORIGINAL, OUTCOME
+from tasks.steps.original import ORIGINAL, OUTCOME, with_new_texts
 from tasks.steps.pinned import PinnedFile
 
 
@@ -35,7 +34,7 @@ class EditPrograms(BatchStep):
         where = f"recipe '{context.recipe}', {self.step}.programs"
         programs = _programs(self.programs.at(where), where)
         text_D = table["text"].to_pylist()
-        original_D, outcome_D, reason_D = (np.full(len(text_D), None, object) for _ in range(3))
+        outcome_D, reason_D = (np.full(len(text_D), None, object) for _ in range(2))
         for i, (id, text) in enumerate(zip(table["id"].to_pylist(), text_D, strict=True)):
             if (program := programs.get(id)) is None:
                 continue
@@ -47,10 +46,8 @@ class EditPrograms(BatchStep):
                 continue
             reason_D[i] = "drop_doc" if edited is None else None if edited.strip() else "nothing left"
             if reason_D[i] is None and edited != text:
-                original_D[i], text_D[i], outcome_D[i] = text, edited, "edited"
-        for field, values in ((DOCUMENT_SCHEMA.field("text"), text_D), (ORIGINAL, original_D), (OUTCOME, outcome_D)):
-            table = set_column(table, field, values)
-        return decide(table, pa.array(reason_D, pa.string()))
+                text_D[i], outcome_D[i] = edited, "edited"
+        return decide(with_new_texts(table, text_D, outcome_D), pa.array(reason_D, pa.string()))
 
 
 @lru_cache(maxsize=1)

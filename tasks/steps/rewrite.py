@@ -12,12 +12,11 @@ import pyarrow.parquet as pq
 from pydantic import Field, PositiveInt, model_validator
 
 from tasks import layout
-from tasks.documents import DOCUMENT_SCHEMA
-from tasks.steps.base import CorpusStep, StepContext, StepOutcome, decide, draw_keys, set_column
+from tasks.steps.base import CorpusStep, StepContext, StepOutcome, decide, draw_keys
 from tasks.steps.edit_program import InvalidProgramError, execute
 from tasks.steps.endpoint import Endpoint, ReplyCache, ask_all
 from tasks.steps.faithfulness import Faithfulness
-from tasks.steps.original import ORIGINAL, OUTCOME
+from tasks.steps.original import ORIGINAL, OUTCOME, with_new_texts
 from tasks.steps.rewriting_styles import Style, messages, rewritten
 from tasks.steps.score_columns import read_score
 
@@ -89,18 +88,16 @@ class Rewrite(CorpusStep):
 
     def apply(self, table: pa.Table, state: Rewriting, context: StepContext) -> StepOutcome:
         cache, text_D = ReplyCache(REPLIES), table["text"].to_pylist()
-        original_D, outcome_D, reason_D = (np.full(len(text_D), None, object) for _ in range(3))
+        outcome_D, reason_D = (np.full(len(text_D), None, object) for _ in range(2))
         for i in np.flatnonzero(pc.is_in(table["id"], state.chosen).to_numpy(zero_copy_only=False)).tolist():
             outcome_D[i], new = self._attempt(text_D[i], cache)
             if outcome_D[i] == REWRITTEN and new is None:
                 reason_D[i] = "drop_doc"
-            elif outcome_D[i] == REWRITTEN and new != text_D[i]:
-                original_D[i], text_D[i] = text_D[i], new
+            elif outcome_D[i] == REWRITTEN:
+                text_D[i] = new
             elif outcome_D[i] != REWRITTEN and self.otherwise == "drop":
                 reason_D[i] = outcome_D[i].partition(":")[0]
-        for field, values in ((DOCUMENT_SCHEMA.field("text"), text_D), (ORIGINAL, original_D), (OUTCOME, outcome_D)):
-            table = set_column(table, field, values)
-        return decide(table, pa.array(reason_D, pa.string()))
+        return decide(with_new_texts(table, text_D, outcome_D), pa.array(reason_D, pa.string()))
 
     def record(self, state: Rewriting) -> dict[str, Any]:
         return state.record

@@ -1,5 +1,7 @@
 import json
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from models.frozen import StudyError
 from tasks.steps.edit_program import InvalidProgramError, execute, numbered
 from tasks.steps.edit_programs import EditPrograms
+from tasks.steps.original import with_new_texts
 from tasks.steps.pinned import PinnedFile, pinned_sha256
 from tests.tasks.steps.some_documents import apply, documents
 
@@ -85,3 +88,13 @@ def test_a_table_that_can_not_serve_is_refused(tmp_path):
         step = EditPrograms(step="edit-programs", programs=PinnedFile(path=str(path), sha256=pinned_sha256(path, len(rows))))
         with pytest.raises(StudyError, match=sentence):
             apply(step, documents([TEXT]))
+
+
+def test_the_original_is_what_was_before_the_first_that_rewrote():
+    table = documents(["one", "two", "three"], original_text=pa.array(["ONE", None, None]), rewrite_outcome=pa.array(["old", None, None]))
+    found = with_new_texts(table, ["uno", "two", "tre"], np.array([None, "kept", "new"], object))
+    assert found.select(["text", "original_text", "rewrite_outcome"]).to_pylist() == [
+        {"text": "uno", "original_text": "ONE", "rewrite_outcome": "old"},
+        {"text": "two", "original_text": None, "rewrite_outcome": "kept"},
+        {"text": "tre", "original_text": "three", "rewrite_outcome": "new"},
+    ]
