@@ -13,16 +13,17 @@ import pyarrow as pa
 
 
 @contextmanager
-def processes(workers: int | None, num_shards: int) -> Iterator[Callable[..., list]]:
+def processes(workers: int | None, num_shards: int) -> Iterator[Callable[..., Iterator]]:
     """Gives `run_all(function, constant, *sequences)`, which calls `function(constant, *items)` for all items of the sequences in as many
-    processes as there is work for (`workers` at most; all cores when None), and returns the results in order. One process is this one."""
+    processes as there is work for (`workers` at most; all cores when None), and yields the results in order, as they come. One process is this one,
+    which works when it is asked for the next result."""
     workers = min(workers or os.cpu_count() or 1, num_shards)
     if workers <= 1:
-        yield lambda function, constant, *sequences: list(map(function, repeat(constant), *sequences))
+        yield lambda function, constant, *sequences: map(function, repeat(constant), *sequences)
         return
     spawn = multiprocessing.get_context("spawn")  # a fork would copy the locks of Arrow's and Polars' threads as they are
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_work) as pool:
-        yield lambda function, constant, *sequences: list(pool.map(function, repeat(constant), *sequences))
+        yield lambda function, constant, *sequences: pool.map(function, repeat(constant), *sequences)
 
 
 def _begin_work() -> None:

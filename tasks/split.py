@@ -63,11 +63,11 @@ def split(study: Study) -> SplitRecord:
     shards = source_shards(study)
     min_similarity = study.heldout.near_duplicate_similarity
     with processes(study.hardware.workers, len(shards)) as run_all:
-        facts = run_all(read_facts, str(study.seed), shards)
+        facts = list(run_all(read_facts, str(study.seed), shards))
         refuse_repeated_ids(shards, facts)
         heldout_ids = choose(study.heldout, pl.from_arrow(pa.concat_tables(facts)))  # pyright: ignore[reportArgumentType]
         heldout_texts = [text for texts in run_all(read_texts, heldout_ids, shards) for text in texts]
-        similarities = run_all(compare_shard, references(heldout_texts, min_similarity), shards)
+        similarities = list(run_all(compare_shard, references(heldout_texts, min_similarity), shards))
     # The pool takes its place first, then the held-out documents. After a kill in between, both are made again from the sources: for DVC
     # this stage has not run.
     with ExitStack() as outputs:

@@ -153,7 +153,7 @@ def heldout_losses(study: Study, runs: list[PlannedRun]) -> list[dict[str, float
     workers = study.hardware.workers or os.cpu_count() or 1
     hands = [[run.directory.model for run in runs[place::workers]] for place in range(min(workers, len(runs)))]
     with processes(workers, len(hands)) as run_all:
-        of_hands = run_all(losses_of_models, (documents, study.training.sequence_length, study.evaluation.batch_sequences), hands)
+        of_hands = list(run_all(losses_of_models, (documents, study.training.sequence_length, study.evaluation.batch_sequences), hands))
     return [of_hands[place % len(hands)][place // len(hands)] for place in range(len(runs))]
 
 

@@ -23,6 +23,7 @@ PLUMBING = {
     "tasks.stage",
     "tasks.step_code",
     "tasks.steps.keys",
+    "tasks.steps.progress",
     "tasks.study",
     "tasks.tracking",
 }

@@ -19,11 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.atomic import replace_file
-from tasks.documents import REMOVED_SCHEMA
+from tasks.documents import REMOVED_SCHEMA, text_bytes
 from tasks.steps.base import BatchStep, CorpusStep, StepConfig, StepContext, StepOutcome, set_column
-from tasks.steps.funnel import FlowCounter
+from tasks.steps.funnel import Amount, FlowCounter
 from tasks.steps.gates import refuse_large_removal
 from tasks.steps.merge import write_sorted
+from tasks.steps.progress import progress
 
 
 class Untouched(BatchStep):
@@ -44,6 +45,10 @@ class Stage:
     steps: tuple[StepConfig, ...]  # the barrier before it, then batch steps
     mapped: CorpusStep | None  # the barrier behind it
     directories: tuple[Path, ...]  # of `steps`, then of `mapped`
+
+    @property
+    def name(self) -> str:
+        return " ".join(step.step for step in (*self.steps, *([self.mapped] if self.mapped else [])))
 
     def state(self) -> Path:
         """Where the state of the barrier before it is."""
@@ -80,7 +85,7 @@ def stages(steps: Sequence[StepConfig], directories: Sequence[Path]) -> list[Sta
 
 
 def run_steps(
-    steps: Sequence[StepConfig], paths: list[Path], context: StepContext, directories: Sequence[Path], run_all: Callable[..., Iterable[None]]
+    steps: Sequence[StepConfig], paths: list[Path], context: StepContext, directories: Sequence[Path], run_all: Callable[..., Iterable[Amount]]
 ) -> Ran:
     """Takes all shards through all steps, except where they have been.
 
@@ -122,20 +127,22 @@ def load_state(path: Path) -> Any:
     return pickle.loads(path.read_bytes())
 
 
-def run_stage(stage: Stage, paths: list[Path], context: StepContext, run_all: Callable[..., Iterable[None]]) -> list[ShardResult]:
+def run_stage(stage: Stage, paths: list[Path], context: StepContext, run_all: Callable[..., Iterable[Amount]]) -> list[ShardResult]:
     """What the stage makes of all shards, in their order."""
     for directory in stage.directories:
         directory.mkdir(parents=True, exist_ok=True)
     results = [stage.result(shard) for shard in range(len(paths))]
     missing = [shard for shard, result in enumerate(results) if not result.exists()]
-    for _ in run_all(run_shard, stage, [paths[shard] for shard in missing], [replace(context, shard=shard) for shard in missing]):
-        pass
+    with progress(stage.name, len(missing)) as done:
+        for seen in run_all(run_shard, stage, [paths[shard] for shard in missing], [replace(context, shard=shard) for shard in missing]):
+            done(seen)
     return [pickle.loads(result.read_bytes()) for result in results]
 
 
-def run_shard(stage: Stage, path: Path, context: StepContext) -> None:
-    """Takes one shard through one stage. What it keeps and removes, and last its result, go to files of the stage."""
+def run_shard(stage: Stage, path: Path, context: StepContext) -> Amount:
+    """Takes one shard through one stage, and says what came in. What it keeps and removes, and last its result, go to files of the stage."""
     table, flows, removed_paths = pq.read_table(path), FlowCounter(), {}
+    came_in = Amount(documents=table.num_rows, bytes=text_bytes(table))
     for (position, step), directory in zip(enumerate(stage.steps, stage.first), stage.directories, strict=False):
         state = load_state(stage.state()) if isinstance(step, CorpusStep) and stage.state().exists() else None
         kept, removed = run_step(step, table, state, replace(context, directory=directory))
@@ -155,6 +162,7 @@ def run_shard(stage: Stage, path: Path, context: StepContext) -> None:
         write_sorted(table, path)
     with replace_file(stage.result(context.shard)) as partial:
         partial.write_bytes(pickle.dumps(ShardResult(path, removed_paths, flows, digest)))
+    return came_in
 
 
 def run_step(step: StepConfig, table: pa.Table, state: Any, context: StepContext) -> StepOutcome:

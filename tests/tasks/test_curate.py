@@ -109,7 +109,7 @@ def test_the_funnel_adds_up(study):
 def test_kept_documents_have_the_annotated_columns_in_stable_types(study):
     curate(study, "all")
     (path,) = layout.kept("all").glob("part-*.parquet")
-    assert pq.read_schema(path).equals(DOCUMENT_SCHEMA.append(pa.field("quality_score", pa.float32())))
+    assert pq.read_schema(path).equals(pa.schema([*DOCUMENT_SCHEMA, pa.field("cluster_size", pa.int64()), pa.field("quality_score", pa.float32())]))
     (path,) = layout.removed("all").glob("part-*.parquet")
     assert pq.read_schema(path).equals(REMOVED_SCHEMA)
 
@@ -155,7 +155,7 @@ def test_what_the_corpus_steps_learned_is_recorded(study):
 def test_a_step_that_sees_no_document_is_passed(study):
     everything = ["music", "notes", "rivers"]
     curate(with_recipe(study, [{"step": "exact-duplicates", "skip_domains": everything}, {"step": "normalize", "skip_domains": everything}]), "x")
-    assert rows(layout.kept("x")) == corpus().to_pylist()
+    assert rows(layout.kept("x")) == [{**row, "cluster_size": None} for row in corpus().to_pylist()]
     assert json.loads((layout.CORPORA / "x" / "steps.json").read_text()) == [{"step": "exact-duplicates", "position": 0, "record": None}]
 
 
