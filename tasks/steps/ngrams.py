@@ -50,9 +50,8 @@ def repeated(chunk: TextChunk, segments: Segments) -> np.ndarray:
     """Which segments are equal to an earlier one of their document; bool of shape [S]."""
     document_S = segments.document_S.astype(np.uint64) * _MIX
     alike_S = group_equal(chunk.sketch_S(segments) + document_S).repeats_C
-    alike = Segments(segments.start_S[alike_S], segments.end_S[alike_S], segments.first_D)
     repeated_S = np.zeros(len(segments.start_S), bool)
-    repeated_S[alike_S] = group_equal(chunk.hash_S(alike) + document_S[alike_S]).later_C
+    repeated_S[alike_S] = group_equal(chunk.hash_S(segments.where(alike_S)) + document_S[alike_S]).later_C
     return repeated_S
 
 

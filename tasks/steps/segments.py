@@ -36,6 +36,10 @@ class Segments:
     def document_S(self) -> np.ndarray:
         return np.repeat(np.arange(len(self.first_D) - 1), self.count_D)
 
+    def where(self, chosen_S: np.ndarray) -> "Segments":
+        """Those that are chosen, by bool of shape [S]."""
+        return Segments(self.start_S[chosen_S], self.end_S[chosen_S], np.append(0, np.cumsum(chosen_S))[self.first_D])
+
 
 class TextChunk:
     """The texts of D documents as B bytes."""
@@ -89,9 +93,7 @@ class TextChunk:
     def lines_with_words(self) -> Segments:
         """Of the lines, those that are not all white space."""
         lines = self.lines
-        has_word_S = np.searchsorted(self.words.start_S, lines.start_S) < np.searchsorted(self.words.start_S, lines.end_S)
-        first_D = np.append(0, np.cumsum(has_word_S))[lines.first_D]
-        return Segments(lines.start_S[has_word_S], lines.end_S[has_word_S], first_D)
+        return lines.where(np.searchsorted(self.words.start_S, lines.start_S) < np.searchsorted(self.words.start_S, lines.end_S))
 
     @cached_property
     def paragraphs(self) -> Segments:
