@@ -11,12 +11,18 @@ ORIGINAL = pa.field("original_text", pa.string())  # of a document that was rewr
 OUTCOME = pa.field("rewrite_outcome", pa.string())  # what became of the last attempt; null where there was none
 
 
+def with_texts(table: pa.Table, texts: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """The documents with other texts, and the originals beside those that differ."""
+    before = _column_or_nulls(table, ORIGINAL)
+    original = pc.if_else(pc.not_equal(table["text"], texts), pc.coalesce(before, table["text"]), before)
+    return set_column(set_column(table, DOCUMENT_SCHEMA.field("text"), texts), ORIGINAL, original)
+
+
 def with_new_texts(table: pa.Table, text_D: list[str], outcome_D: np.ndarray) -> pa.Table:
-    """The documents with other texts, where these differ, and the originals beside them."""
-    texts, nothing = pa.array(text_D, pa.string()), pa.nulls(table.num_rows, pa.string())
-    original, outcome = (table[field.name] if field.name in table.column_names else nothing for field in (ORIGINAL, OUTCOME))
-    original = pc.if_else(pc.not_equal(table["text"], texts), pc.coalesce(original, table["text"]), original)
-    outcome = pc.coalesce(pa.array(outcome_D, pa.string()), outcome)
-    for field, values in ((DOCUMENT_SCHEMA.field("text"), texts), (ORIGINAL, original), (OUTCOME, outcome)):
-        table = set_column(table, field, values)
-    return table
+    """The same, and what became of each attempt."""
+    outcome = pc.coalesce(pa.array(outcome_D, pa.string()), _column_or_nulls(table, OUTCOME))
+    return set_column(with_texts(table, pa.array(text_D, pa.string())), OUTCOME, outcome)
+
+
+def _column_or_nulls(table: pa.Table, field: pa.Field) -> pa.Array | pa.ChunkedArray:
+    return table[field.name] if field.name in table.column_names else pa.nulls(table.num_rows, field.type)

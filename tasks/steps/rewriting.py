@@ -10,12 +10,12 @@ from pydantic import Field
 
 from tasks.documents import DOCUMENT_SCHEMA
 from tasks.steps.base import BatchStep, StepContext, StepOutcome, set_column
+from tasks.steps.original import ORIGINAL, with_texts
 from tasks.steps.rules import Rule, decide_by
 
 if TYPE_CHECKING:
     import polars as pl
 
-ORIGINAL = pa.field("original_text", pa.string())
 KEEP_ORIGINAL = "beside what was changed, as `original_text`: the document before the first of the recipe's steps that keeps it"
 
 
@@ -42,11 +42,8 @@ class RewriteStep(BatchStep):
         new = self.rewrite(old)
         rewritten = table.append_column("rewritten", new.to_arrow().cast(pa.string()))
         kept, removed = decide_by(rewritten, [*self.rules(old, new), Rule("empty", new.str.len_bytes().to_numpy(), minimum=1)])
-        if self.keep_original:
-            before = kept[ORIGINAL.name] if ORIGINAL.name in kept.column_names else pa.nulls(kept.num_rows, pa.string())
-            changed = pc.not_equal(kept["text"], kept["rewritten"])
-            kept = set_column(kept, ORIGINAL, pc.if_else(changed, pc.coalesce(before, kept["text"]), before))
-        return StepOutcome(set_column(kept, DOCUMENT_SCHEMA.field("text"), kept["rewritten"]).drop_columns("rewritten"), removed)
+        new, kept = kept["rewritten"], kept.drop_columns("rewritten")
+        return StepOutcome(with_texts(kept, new) if self.keep_original else set_column(kept, DOCUMENT_SCHEMA.field("text"), new), removed)
 
 
 def without_lines(text: "pl.Series", is_bad: Callable[["pl.Series"], np.ndarray]) -> "pl.Series":

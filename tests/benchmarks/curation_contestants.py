@@ -82,19 +82,19 @@ def ours_near_duplicates(table: pa.Table) -> Prepared:
     import numpy as np
 
     from tasks.steps.base import StepContext
-    from tasks.steps.duplicates import DuplicateStep
+    from tasks.steps.duplicates import Groups, Shard
     from tasks.steps.near_duplicates import NearDuplicates
 
     step = NearDuplicates(step="near-duplicates", ngram_words=NGRAM_WORDS, bands=BANDS, rows=ROWS, max_cluster_share=1)
     groups: list[np.ndarray] = []
-    survivors = DuplicateStep.survivors
+    find = NearDuplicates.groups
 
-    def seen(self: DuplicateStep, documents: pa.Table, group_D: np.ndarray) -> Any:
-        by_id = dict(zip(documents["id"].to_pylist(), group_D.tolist(), strict=True))
-        groups.append(np.array([by_id[id] for id in table["id"].to_pylist()]))
-        return survivors(self, documents, group_D)
+    def seen(self: NearDuplicates, shards: list[Shard], order_D: np.ndarray, context: StepContext) -> Groups:
+        found = find(self, shards, order_D, context)
+        groups.append(found.group_D[np.argsort(order_D)])
+        return found
 
-    DuplicateStep.survivors = seen
+    NearDuplicates.groups = seen
 
     def run() -> Decisions:
         with tempfile.TemporaryDirectory() as folder:

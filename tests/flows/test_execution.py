@@ -42,6 +42,9 @@ class Threads(Driver):
     def show(self, progress: Mapping[str, Progress]) -> None:
         self.shown.append({address: its.state for address, its in progress.items()})
 
+    def check(self) -> None:
+        pass
+
 
 def run(cores: int = 4) -> tuple[dict[str, Progress], Threads]:
     graph, commands = StudyGraph(), Commands()

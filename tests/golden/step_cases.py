@@ -125,6 +125,7 @@ def file(name: str, key: str = "path") -> dict[str, str]:
     return {key: str(FILES / name), "sha256": pinned_sha256(PROJECT / FILES / name, 0)}
 
 
+_ITEM_FILES = {"heldout": False, "item_files": [str(FILES / ITEMS)]}
 _CLASSIFIER = {"buckets": 500, "min_word_count": 1, "epochs": 10, "learning_rate": 0.5}
 CASES: dict[str, list[dict[str, Any]]] = {
     "normalize": [{}, {"max_empty_lines": 0, "skip_domains": ["skipped"]}],
@@ -157,7 +158,12 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "line-duplicates": [{"max_documents": 2}, {}, {"unit": "paragraph", "max_documents": 1, "skip_domains": ["skipped"]}],
     "decontaminate": [
         {"heldout": False, "item_files": [str(FILES / ITEMS)]},
-        {"heldout": False, "item_files": [str(FILES / ITEMS)], "overlap": {"ngram_words": 8, "min_item_words": 5, "min_share": 0.4}, "skip_domains": ["skipped"]},
+        {
+            "heldout": False,
+            "item_files": [str(FILES / ITEMS)],
+            "overlap": {"ngram_words": 8, "min_item_words": 5, "min_share": 0.4},
+            "skip_domains": ["skipped"],
+        },
     ],
     "quality-classifier": [{"reference_domains": ["edited"], "classifier": _CLASSIFIER, "skip_domains": ["skipped"]}],
     "top-fraction": [{"fraction": 0.5, "score": "score"}, {"fraction": 0.3, "score": "score", "by": None, "skip_domains": ["skipped"]}],

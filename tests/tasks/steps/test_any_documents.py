@@ -53,11 +53,10 @@ def run(step: StepConfig, table: pa.Table) -> None:
         for shard, path in zip(shards, paths, strict=True):
             pq.write_table(shard, path)
         try:
-            left, _, _ = run_steps((step,), paths, StepContext(0, "fuzz", directory), one_after_the_other)
+            ran = run_steps((step,), paths, StepContext(0, "fuzz", directory), [directory / "step"], one_after_the_other)
         except StudyError:
             return
-        kept = [pq.read_table(path) for path in left]
-        removed = [pq.read_table(path) for path in directory.glob("removed-*.parquet")]
+        kept, removed = ([pq.read_table(path) for path in paths] for paths in (ran.kept, ran.removed[0]))
         ids = [id for part in (*kept, *removed) for id in part["id"].to_pylist()]
         assert sorted(ids) == sorted(table["id"].to_pylist())
         assert all(part["reason"].null_count == 0 for part in removed)
