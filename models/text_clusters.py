@@ -39,7 +39,7 @@ def fit_projection(terms_NT: Any, dimensions: int, seed: int) -> np.ndarray:
     """The right singular vectors with the largest singular values [T, E] (truncated SVD: latent semantic analysis)."""
     from sklearn.decomposition import TruncatedSVD
 
-    svd: Any = TruncatedSVD(min(dimensions, *(size - 1 for size in terms_NT.shape)), random_state=seed)
+    svd: Any = TruncatedSVD(max(1, min(dimensions, *(size - 1 for size in terms_NT.shape))), random_state=seed)
     with threadpool_limits(1):  # how sums are split among threads shows in their last bits
         svd.fit(terms_NT)
     return svd.components_.T

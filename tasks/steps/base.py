@@ -73,6 +73,13 @@ class StepConfig(Frozen):
         return []
 
 
+class AskedRemoval(StepConfig):
+    """A step of which people say how much shall go, or that all but text shall: its gates are open until somebody closes them."""
+
+    max_removed: float = Field(default=1, gt=0, le=1, description="of all documents, or bytes, that come in: more stops the recipe")
+    max_removed_of_source: float = Field(default=1, gt=0, le=1, description="the same for every single source")
+
+
 class BatchStep(StepConfig):
     """A step that looks at one document at a time."""
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from tasks.steps.base import BatchStep, StepContext, StepOutcome, decide
+from tasks.steps.base import AskedRemoval, BatchStep, StepContext, StepOutcome, decide
 
 
-class DateSlice(BatchStep):
+class DateSlice(AskedRemoval, BatchStep):
     """Keeps documents of a span of time: models grow stale, and evaluation from before or after the data is harder than it looks (arXiv 2305.13169,
     section 3).
 

@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from tasks.steps.base import AskedRemoval
 from tasks.steps.rewriting import RewriteStep, changed_where
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-class HtmlToText(RewriteStep):
+class HtmlToText(AskedRemoval, RewriteStep):
     """Turns HTML pages into text by resiliparse's extraction of the main content, as DCLM does (arXiv 2406.11794, section 4.2).
 
     For sources that hold pages as they are; WARC files are turned into text when they are read. A document is taken for a page when it begins with a

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from tasks.steps.base import BatchStep, StepContext, StepOutcome, decide
+from tasks.steps.base import AskedRemoval, BatchStep, StepContext, StepOutcome, decide
 
 
-class LicenseAllowList(BatchStep):
+class LicenseAllowList(AskedRemoval, BatchStep):
     """Keeps documents whose `license` may be trained on, as MixtureVitae does (arXiv 2509.25531).
 
     Licences are compared as they stand, in any case; SPDX identifiers (`CC-BY-SA-4.0`) are best. One that ends with `*` allows all that begin so.

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from models.frozen import Frozen, Name, StudyError
 from tasks.documents import COPIES
-from tasks.steps.base import CorpusStep, StepContext, StepOutcome, decide, set_column
+from tasks.steps.base import AskedRemoval, CorpusStep, StepContext, StepOutcome, decide, set_column
 from tasks.steps.draws import uniform
 from tasks.steps.score_columns import read_score
 
@@ -37,7 +37,7 @@ class Ranks(NamedTuple):
     share_V: np.ndarray
 
 
-class QuadmixSampling(CorpusStep):
+class QuadmixSampling(AskedRemoval, CorpusStep):
     """QuaDMix (arXiv 2504.16511, section 3.1). A document's rank r is the share of its domain's bytes in documents that score at least as high
     (equation 2; the paper counts tokens); its expected number of copies S(r) is a function of it (equation 3): of 1.3, one copy is certain, and
     another has probability 0.3. Equation 1, the merged score, is `combine-scores` with `weights_by_domain`. All its parameters are here and there,

@@ -8,14 +8,14 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from models.frozen import StudyError
-from tasks.steps.base import CorpusStep, StepContext, StepOutcome, decide, draw_keys
+from tasks.steps.base import AskedRemoval, CorpusStep, StepContext, StepOutcome, decide, draw_keys
 from tasks.steps.draws import uniform
 from tasks.steps.score_columns import read_score
 
 ALL = ""  # the one group of a choice over the whole corpus
 
 
-class RankedSelection(CorpusStep):
+class RankedSelection(AskedRemoval, CorpusStep):
     """Keeps a range of places in the ranking of each group of documents. Ties go by a hash of the id, so that each place is one document's.
 
     Documents without a score (of domains that the scoring step skipped) stay, and don't count.

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tasks.steps.segment_hashes import LANE_BYTES, hash_segments
 
-# Of text that is looked at together. The arrays below stay in the processor's cache, and are small enough for malloc to use their memory again: larger
+# Of text that is looked at together. The arrays below stay in the cache, and are small enough for malloc to use their memory again: larger
 # ones come from the kernel page by page, every time, at six times the cost of a running sum.
 CHUNK_BYTES = 1 << 18
 

@@ -39,9 +39,6 @@ class Threads(Driver):
     def skip(self, address: str) -> None:
         pass
 
-    def check(self) -> None:
-        pass
-
     def show(self, progress: Mapping[str, Progress]) -> None:
         self.shown.append({address: its.state for address, its in progress.items()})
 
