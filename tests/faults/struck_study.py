@@ -144,7 +144,7 @@ class StruckStudy:
         return strike(rng, [psutil.Process(self.terminal.pid)] if self.terminal else self.with_words("prefect.engine"))
 
     def rank(self, rng: random.Random) -> bool:
-        return strike(rng, self.with_words("tasks.pretrain_worker", "--local_rank"))
+        return strike(rng, [process for process in self.with_words("tasks.pretrain_worker") if "tasks.ranks" not in command_of(process)])
 
     def any_process_of_a_stage(self, rng: random.Random) -> bool:
         return strike(rng, [p for p in self.processes() if "flows.cli" not in command_of(p) and "prefect.engine" not in command_of(p)])
