@@ -45,8 +45,8 @@ def edit(path: Path, old: str, new: str) -> None:
     [
         ("tasks/steps/cleaning.py", "    step: Literal", "    version = 2\n    step: Literal", {"clean"}),
         ("tasks/steps/exact_duplicates.py", "return 1.0", "return 2.0", {"distinct", "both"}),
-        ("tasks/steps/cleaning.py", '"""Steps that', '"""The steps that', set()),
-        ("tasks/steps/pipeline.py", '"""One shard through', '"""A shard through', set(RECIPES)),
+        ("tasks/steps/cleaning.py", '"""Characters', '"""All characters', set()),
+        ("tasks/steps/pipeline.py", '"""Takes one shard through', '"""Takes a shard through', set(RECIPES)),
     ],
 )
 def test_a_changed_step_makes_the_corpora_stale_that_use_it_and_no_others(checkout, file, old, new, recipes):
