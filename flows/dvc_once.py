@@ -18,7 +18,7 @@ import dvc.rwlock
 import dvc.utils.strictyaml
 import psutil
 from dvc.output import Output
-from dvc.rwlock import _check_blockers, _edit_rwlock
+from dvc.rwlock import _check_blockers
 from dvc.utils.serialize import PARSERS, load_path
 from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.resolver import VersionedResolver
@@ -73,7 +73,7 @@ def one_look() -> Iterator[None]:
     def looked_up(tmp_dir: str, fs: Any, cmd: str, read: list[str], write: list[str], hardlink: bool) -> AbstractContextManager[None]:
         """Refuses as DVC does, and marks nothing: whoever would write the files waits for DVC's lock."""
         if tmp_dir not in tables:
-            with _edit_rwlock(tmp_dir, fs, hardlink) as table:
+            with dvc.rwlock._edit_rwlock(tmp_dir, fs, hardlink) as table:
                 _forget_the_dead(table)
             tables[tmp_dir] = cast(dict[str, Any], table)
         ours = {"pid": os.getpid(), "cmd": cmd}

@@ -29,10 +29,12 @@ from dvc_objects.fs.local import localfs
 from pydantic import NonNegativeInt, PositiveInt, ValidationError
 
 from flows.dvc_once import one_graph, one_look, parse_once
+from flows.dvc_table import keep_whole
 from models.frozen import Frozen, StudyError, nearest
 from tasks.stage import refusal_in_words
 
 parse_once()
+keep_whole()
 logging.getLogger("dvc").setLevel(logging.WARNING)  # it announces every write to dvc.lock
 LOCK_FILE = Path("dvc.lock")
 HERE = "local"  # the pool that is none: this machine

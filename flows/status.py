@@ -80,9 +80,12 @@ def writing_processes(graph: StudyGraph) -> dict[str, str]:
         return {}
     try:
         marks = read_json(table)
-    except ValueError:  # it is being written
+    except ValueError:  # a `dvc repro` is writing it, or was killed when it did
         time.sleep(0.1)
-        marks = read_json(table)
+        try:
+            marks = read_json(table)
+        except ValueError:
+            return {}
     written = table.stat().st_mtime
     marks = {path: mark for path, mark in marks.get("write", {}).items() if lives(mark, written)}
     stages = {address: [marks[out.fs_path] for out in graph.stage(address).outs if out.fs_path in marks] for address in graph.addresses}
