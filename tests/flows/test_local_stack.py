@@ -75,8 +75,8 @@ def test_up_a_study_from_the_ui_cancel_and_down(study: SmallStudy, ports: dict[s
     server.post(f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
     server.wait(run, "CANCELLED")
     assert not [command for command in processes_of(study.folder) if "sleep" in command or "work.py" in command]
-    tasks = server.post("task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
-    assert {task["name"]: task["state"]["name"] for task in tasks}["each@left"] == "Cancelled"
+    tasks_of_run = {"flow_runs": {"id": {"any_": [run]}}}  # Prefect takes note of them by and by
+    wait_for(lambda: {task["name"]: task["state"]["name"] for task in server.post("task_runs/filter", tasks_of_run)}.get("each@left") == "Cancelled")
 
     assert assay("down", **ports).stdout == "Ended: worker, report, mlflow, prefect.\n"
     assert not processes_of(study.folder)
