@@ -50,7 +50,9 @@ class Checkout:
         write_documents(folder / "inputs/prose.jsonl", (PROJECT / "docs/design.md").read_text().split("\n\n") * 2)
         self("git", "init", "--quiet")
         self("git", "add", "--all")
-        self("git", "-c", "user.name=a", "-c", "user.email=a", "commit", "--quiet", "--message", "a study")
+        self("git", "config", "user.name", "a")  # `dvc exp apply` asks for it
+        self("git", "config", "user.email", "a")
+        self("git", "commit", "--quiet", "--message", "a study")
 
     def write(self, study: dict) -> None:
         (self.folder / "params.yaml").write_text(yaml.safe_dump(study, sort_keys=False))

@@ -26,6 +26,8 @@ def checkout(study: SmallStudy) -> SmallStudy:
     study.write_stages({"left": 0.0, "right": 0.0}, all={"params": ["seed"]})
     write("params.yaml", seed=0)
     git("init", "--quiet")
+    git("config", "user.name", "test")  # `dvc exp apply` asks for it
+    git("config", "user.email", "test@localhost")
     study.dvc("repro")
     git("add", ".")
     git("commit", "--quiet", "--message", "the study")
@@ -38,8 +40,7 @@ def write(path: str, **changes: Any) -> None:
 
 
 def git(*arguments: str) -> str:
-    command = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def state_of_checkout() -> dict[str, str]:
