@@ -15,6 +15,7 @@ from flows.services import RunningService, Service
 from flows.turns import one_at_a_time
 from models.frozen import StudyError
 from tasks.layout import LOCAL, MLFLOW, REPORT
+from tasks.ranks import free_port
 
 POOL = "assay"
 UP_SECONDS = 600.0  # for somebody else who starts or ends services
@@ -135,7 +136,7 @@ def prefect_for_one_run() -> Iterator[None]:
         with (alone := _one_at_a_time()):
             if (running := services.find("prefect")) is None or running.passing:
                 its_port = urlsplit(running.url or "").port if running else None
-                own.enter_context(services.kept_up(prefect_server(its_port or services.free_port()), alone))
+                own.enter_context(services.kept_up(prefect_server(its_port or free_port()), alone))
             elif not services.answers(f"{running.url}/api/health"):
                 raise StudyError(f"Prefect's server at {running.url} does not answer: start it again with `assay down` and `assay up`.")
         _point_to(_running())

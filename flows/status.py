@@ -5,6 +5,7 @@ the log of its last try ends so. Runs: `tasks/run_states.py`.
 """
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,18 +79,20 @@ def writing_processes(graph: StudyGraph) -> dict[str, str]:
     table = Path(graph.repo.tmp_dir or "") / "rwlock"
     if not table.exists():
         return {}
-    try:
-        marks = read_json(table)
-    except ValueError:  # a `dvc repro` is writing it, or was killed when it did
-        time.sleep(0.1)
-        try:
-            marks = read_json(table)
-        except ValueError:
-            return {}
+    marks = _read_json_soon(table) or {}
     written = table.stat().st_mtime
     marks = {path: mark for path, mark in marks.get("write", {}).items() if lives(mark, written)}
     stages = {address: [marks[out.fs_path] for out in graph.stage(address).outs if out.fs_path in marks] for address in graph.addresses}
     return {address: f"process {mine[0]['pid']}: {mine[0]['cmd']}" for address, mine in stages.items() if mine}
+
+
+def _read_json_soon(path: Path) -> Any:
+    """None when it is half a file for longer than it takes to write one: of a `dvc repro` that was killed."""
+    for pause_seconds in (0.1, 0.0):
+        with suppress(ValueError):
+            return read_json(path)
+        time.sleep(pause_seconds)
+    return None
 
 
 def lives(mark: dict[str, Any], since: float) -> bool:

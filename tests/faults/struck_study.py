@@ -16,7 +16,8 @@ from typing import Any
 
 import psutil
 
-from flows.services import RunningService, free_port
+from flows.services import RunningService
+from tasks.ranks import free_port
 from tests.end_to_end.test_study import STUDY, Checkout
 
 SMALLEST = STUDY | {

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.services import answers, free_port
+from flows.services import answers
+from tasks.ranks import free_port
 from tests.flows.program import environment
 from tests.flows.small_study import SmallStudy
 
