@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -18,9 +18,11 @@ from models.hardware import Hardware
 from models.ladder import LadderRun, num_params, num_params_non_embedding
 from models.token_stream import TokenStream, natural_weights
 from models.training_plan import TrainingPlan
+from models.weight_hooks.schedule import WeightSchedule
+from models.weight_hooks.stream_hook import StreamHook
 from tasks import layout
 from tasks.atomic import raise_if_full, replace_directory, write_json
-from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult, RunSpec, code_md5
+from tasks.run_directory import CODE, HOOK_CODE, PROJECT, Launch, RunDirectory, RunOutcome, RunResult, RunSpec, code_md5
 from tasks.stage import SENTENCE, TemporaryError, main
 from tasks.study import Study
 from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
@@ -41,10 +43,27 @@ class PlannedRun:
     plan: TrainingPlan
     stream: TokenStream
     snapshot_steps: tuple[int, ...]
+    is_reference: bool = False
 
     @property
     def directory(self) -> RunDirectory:
         return RunDirectory(self.spec.key)
+
+    @property
+    def reference(self) -> "PlannedRun | None":
+        """What must be trained before, for its hook to measure against."""
+        return replace(self, spec=self.spec.reference, is_reference=True) if self.spec.reference else None
+
+    @property
+    def name(self) -> str:
+        return f"{self.rung.name}{' (reference)' if self.is_reference else ''}"
+
+    def stream_read(self, outcome: RunOutcome) -> TokenStream:
+        """The stream with the weights that the hook has set."""
+        stream = self.stream
+        for row in outcome.weights_set:
+            stream = stream.with_weights_from(row.step * self.plan.batch_sequences, row.weights_by_domain)
+        return stream
 
 
 class Follower(Protocol):
@@ -65,10 +84,11 @@ def pretrain(study: Study, mixture: str, follower: Follower | None = None) -> li
         raise StudyError(f"There is no mixture '{mixture}'{nearest(mixture, study.mixtures)}; there are {', '.join(study.mixtures)}.")
     recipe = study.mixtures[mixture].recipe
     runs = planned_runs(study, mixture, load_tokens(layout.TOKENS / recipe))
+    needed = with_references(runs)
     with ExitStack() as locks:
-        for key in sorted({run.spec.key for run in runs}):  # in one order, so that two mixtures with runs in common don't wait for each other
+        for key in sorted({run.spec.key for run in needed}):  # in one order, so that two mixtures with runs in common don't wait for each other
             locks.enter_context(RunDirectory(key).lock())
-        waiting = {run.spec.key: run for run in runs if not run.directory.holds(run.snapshot_steps)}
+        waiting = {run.spec.key: run for run in needed if not run.directory.holds(run.snapshot_steps)}
         if waiting:
             launch(mixture, list(waiting.values()), study, follower)
         results = [result_of(run, mixture, recipe) for run in runs]
@@ -81,6 +101,11 @@ def pretrain(study: Study, mixture: str, follower: Follower | None = None) -> li
     return results
 
 
+def with_references(runs: list[PlannedRun]) -> list[PlannedRun]:
+    """In the order of training: first what the hooks of the others measure against."""
+    return [*(run.reference for run in runs if run.reference), *runs]
+
+
 def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[PlannedRun]:
     """The ladder's runs over one mixture, smallest first.
 
@@ -89,6 +114,7 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
     """
     config = study.mixtures[mixture]
     weights = resolve_weights(config.weights, corpus, f"mixtures.{mixture}.weights")
+    stream_hook = config.hook if isinstance(config.hook, StreamHook) else None
     runs = []
     for rung in study.ladder.runs():
         spec = RunSpec(
@@ -101,10 +127,14 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in weights},
             initialization_seed=rung.seeds.initialization,
             data_seed=rung.seeds.data,
-            code_md5=code_md5(),
+            code_md5=code_md5((*CODE, *HOOK_CODE)) if config.hook else code_md5(),
+            hook=config.hook,
+            withheld_sequences=stream_hook.validation_sequences if stream_hook else 0,
         )
         try:
             plan, stream = spec.plan, spec.stream(corpus.tokens_by_domain)
+            if stream_hook:
+                stream_hook.starts(plan.steps, sorted(weights))
         except ValueError as error:
             raise StudyError(f"Run {rung.name} of mixture '{mixture}' can't be trained: {error}.") from None
         runs.append(PlannedRun(rung, spec, plan, stream, plan.snapshot_steps(study.ladder.snapshots)))
@@ -160,7 +190,7 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Followe
     write_json(launch_file, order.model_dump(mode="json"))
     with log_file.open("wb") as log, started(command(study.hardware, launch_file), log.fileno()) as launcher:
         wait(launcher, mixture, runs, partial(follow, follower, mixture, study.mixtures[mixture].recipe) if follower else None)
-    missing = [run.rung.name for run in runs if not run.directory.holds(run.snapshot_steps)]
+    missing = [run.name for run in runs if not run.directory.holds(run.snapshot_steps)]
     if missing:
         ended = f"first {missing[0]}; the launcher exited with {launcher.returncode}"
         raise_why_unfinished(f"{len(missing)} of {len(runs)} runs of mixture '{mixture}' did not finish ({ended})", log_file)
@@ -188,8 +218,8 @@ def wait(launcher: subprocess.Popen[bytes], mixture: str, runs: list[PlannedRun]
             unfinished.remove(run)
             outcome = run.directory.outcome()
             loss = "diverged" if outcome.final_train_loss is None else f"training loss {outcome.final_train_loss:.3f}"
-            print(f"{mixture} {run.rung.name}: {loss} ({len(runs) - len(unfinished)}/{len(runs)})", flush=True)
-        if follow and unfinished and time.monotonic() - followed > FOLLOW_SECONDS:
+            print(f"{mixture} {run.name}: {loss} ({len(runs) - len(unfinished)}/{len(runs)})", flush=True)
+        if follow and unfinished and not unfinished[0].is_reference and time.monotonic() - followed > FOLLOW_SECONDS:
             follow(unfinished[0])
             followed = time.monotonic()
         time.sleep(POLL_SECONDS)
@@ -247,7 +277,11 @@ def hosts(hardware: Hardware) -> list[str]:
 
 def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
     outcome, spec, plan = run.directory.outcome(), run.spec, run.plan
-    sequences = outcome.steps * plan.batch_sequences
+    stream, sequences = run.stream_read(outcome), outcome.steps * plan.batch_sequences
+    tokens, weights, learnt = stream.tokens_by_domain(sequences), spec.weights_by_domain, None
+    if isinstance(spec.hook, StreamHook):
+        weights = {domain: read / (outcome.steps * plan.batch_tokens) for domain, read in tokens.items()}
+        learnt = WeightSchedule(spec.hook, spec.weights_by_domain, plan.steps, outcome.weights_set).answer()
     unique = {domain: len(run.stream.tokens[i]) for i, domain in enumerate(run.stream.domains)}
     return RunResult(
         run_key=spec.key,
@@ -269,11 +303,13 @@ def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
         final_train_loss=outcome.final_train_loss,
         learning_rate=plan.peak_learning_rate,
         batch_tokens=plan.batch_tokens,
-        weights_by_domain=spec.weights_by_domain,
-        tokens_by_domain=run.stream.tokens_by_domain(sequences),
+        weights_by_domain=weights,
+        weights_set=outcome.weights_set,
+        learnt_weights_by_domain=learnt,
+        tokens_by_domain=tokens,
         unique_tokens_by_domain=unique,
         tokens_md5_by_domain=spec.tokens_md5_by_domain,
-        epochs_by_domain=run.stream.epochs_by_domain(sequences),
+        epochs_by_domain=stream.epochs_by_domain(sequences),
     )
 
 

@@ -25,9 +25,11 @@ from models.frozen import StudyError
 from models.proxy_lm import ProxyLM, export_llama
 from models.token_stream import TokenStream
 from models.training_plan import TrainingConfig, largest_divisor
+from models.weight_hooks.schedule import WeightsSet
 from tasks.atomic import read_json, replace_directory, replace_file, write_json
 from tasks.processes import end_with_standard_input
 from tasks.run_directory import Launch, RunDirectory, md5_of
+from tasks.run_weights import RunWeights
 from tasks.stage import errors_in_words
 from tasks.tokenize_corpus import load_tokens
 
@@ -63,7 +65,9 @@ def train_all(launch: Launch) -> None:
     corpus = load_tokens(Path(launch.tokens))
     for key in launch.run_keys:
         run = RunDirectory(key)
-        Training(run, launch, run.spec().stream(corpus.tokens_by_domain)).train()
+        spec = run.spec()
+        weights = RunWeights.of(spec, corpus.tokens_by_domain, torch.device(ACCELERATOR.current_device_name()))
+        Training(run, launch, spec.stream(corpus.tokens_by_domain), weights).train()
         gc.collect()
     torch.distributed.destroy_process_group()
 
@@ -87,8 +91,8 @@ def start_ranks() -> None:
 class Training:
     """One run on this rank, from its start or its last checkpoint to its result."""
 
-    def __init__(self, run: RunDirectory, launch: Launch, stream: TokenStream):
-        self.run, self.stream, self.hardware = run, stream, launch.hardware
+    def __init__(self, run: RunDirectory, launch: Launch, stream: TokenStream, weights: RunWeights | None = None):
+        self.run, self.stream, self.weights, self.hardware = run, stream, weights, launch.hardware
         self.spec = run.spec()
         self.plan = self.spec.plan
         self.snapshot_steps = self.plan.snapshot_steps(launch.snapshots)
@@ -108,6 +112,8 @@ class Training:
         started = saved = time.monotonic()
         status: Literal["completed", "diverged"] = "completed"
         while self.step < self.plan.steps:
+            if self.weights and self.weights.schedule.is_due(self.step):
+                self.follow(self.weights.set(self.engine.module))
             loss = self.train_step()
             due = self.rank == 0 and time.monotonic() - saved > self.hardware.checkpoint_every_seconds
             # One collective says both: the mean loss over ranks, and whether rank 0 wants a checkpoint.
@@ -125,6 +131,10 @@ class Training:
                 self.save(self.seconds_before + time.monotonic() - started)
                 saved = time.monotonic()
         self.finish(status, self.seconds_before + time.monotonic() - started)
+
+    def follow(self, weights: WeightsSet) -> None:
+        """Draws the rest of the stream by the weights that the hook has set."""
+        self.stream = self.stream.with_weights_from(weights.step * self.plan.batch_sequences, weights.weights_by_domain)
 
     def train_step(self) -> torch.Tensor:
         """One optimizer step on this rank's share of the batch; its mean loss before the step."""
@@ -160,6 +170,7 @@ class Training:
                 "gradient_norm": self.gradient_norm(),
                 "learning_rate": self.plan.learning_rate_at(self.step - 1),
             }
+            | ({"weights_by_domain": self.weights.schedule.rows[-1].weights_by_domain} if self.weights else {})
         )
         self.interval_losses = []
         if self.rank == 0:
@@ -173,6 +184,7 @@ class Training:
             shutil.rmtree(directory / tag, ignore_errors=True)  # what a killed attempt left
         torch.distributed.barrier()
         state = {"step": self.step, "rows": self.rows, "interval_losses": self.interval_losses, "seconds": seconds}
+        state["weights_set"] = [row.model_dump() for row in self.weights_set()]
         self.engine.save_checkpoint(str(directory), tag=tag, client_state=state, save_latest=False)
         torch.distributed.barrier()
         if self.rank == 0:
@@ -208,16 +220,24 @@ class Training:
             _, state = self.engine.load_checkpoint(str(self.run.checkpoints), tag=checkpoint["tag"])
             self.step, self.rows, self.interval_losses = state["step"], state["rows"], state["interval_losses"]
             self.seconds_before = state["seconds"]
+            if self.weights:
+                self.weights.resume([WeightsSet.model_validate(row) for row in state["weights_set"]])
+                for row in self.weights_set():
+                    self.follow(row)
         if self.rank == 0:
             with replace_file(self.run.metrics_file) as path:
                 path.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
+
+    def weights_set(self) -> list[WeightsSet]:
+        """By the hook, so far."""
+        return self.weights.schedule.rows if self.weights else []
 
     def finish(self, status: Literal["completed", "diverged"], seconds: float) -> None:
         """The model, the timing and, last, the result; then the checkpoints can go."""
         if status == "completed":
             self.export(self.run.model)
         if self.rank == 0:
-            self.run.conclude(status, self.step, self.rows, seconds, self.ranks)
+            self.run.conclude(status, self.step, self.rows, seconds, self.ranks, self.weights_set())
             shutil.rmtree(self.run.checkpoints, ignore_errors=True)
         self.engine.destroy()
 

@@ -14,6 +14,10 @@ from models.hardware import Hardware
 from models.ladder import ModelShape
 from models.token_stream import TokenStream
 from models.training_plan import TrainingConfig, TrainingPlan, plan
+from models.weight_hooks.config import Hook
+from models.weight_hooks.schedule import WeightsSet
+from models.weight_hooks.stream_hook import StreamHook
+from models.weight_hooks.withheld import without_withheld
 from tasks import layout
 from tasks.atomic import read_json, write_json
 
@@ -22,12 +26,14 @@ PROJECT = Path(__file__).resolve().parent.parent
 # The files that decide a run's weights; a change of one makes every run another run. The last trains it.
 OF_ALL_RUNS = ("models/ladder.py", "models/proxy_lm.py", "models/token_stream.py", "models/training_plan.py")
 CODE = (*OF_ALL_RUNS, "tasks/pretrain_worker.py")
+HOOK_CODE = ("models/weight_hooks", "tasks/run_weights.py")  # beside it, of runs with a hook
 SWARM_CODE = (*OF_ALL_RUNS, "models/proxy_swarm.py", "tasks/swarm_worker.py")
 FINAL_ROWS = 5  # of metrics, whose mean loss is the final one: a tenth of a run
 
 
 def code_md5(names: tuple[str, ...] = CODE) -> str:
-    return hashlib.md5(b"".join((PROJECT / name).read_bytes() for name in names)).hexdigest()
+    paths = [path for name in names for path in ([PROJECT / name] if name.endswith(".py") else sorted((PROJECT / name).glob("*.py")))]
+    return hashlib.md5(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 def md5_of(path: Path) -> str:
@@ -48,6 +54,14 @@ class RunSpec(Frozen):
     initialization_seed: int
     data_seed: int
     code_md5: str
+    hook: Hook | None = None
+    withheld_sequences: int = 0  # of each domain, its last ones: for a hook to measure on
+
+    @property
+    def reference(self) -> "RunSpec | None":
+        """The run against which this one's hook measures: the same without the hook."""
+        needed = isinstance(self.hook, StreamHook) and self.hook.needs_reference
+        return self.model_copy(update={"hook": None}) if needed else None
 
     @property
     def key(self) -> str:
@@ -59,13 +73,19 @@ class RunSpec(Frozen):
         return plan(self.shape, self.vocab_size, self.budget_tokens, self.training)
 
     def stream(self, tokens_by_domain: Mapping[str, np.ndarray]) -> TokenStream:
-        """What the run reads of the corpus' tokens.
+        """What the run reads of the corpus' tokens; with a hook, as long as that sets no weights.
 
         Raises:
-            ValueError: when weights, budget and cap on epochs can't be met together.
+            ValueError: when weights, budget and cap on epochs can't be met together, or a domain has too few tokens to withhold some.
         """
+        mine = {domain: tokens_by_domain[domain] for domain in self.weights_by_domain}
         return TokenStream(
-            tokens_by_domain, self.weights_by_domain, self.training.sequence_length, self.plan.num_sequences, self.data_seed, self.max_epochs
+            without_withheld(mine, self.withheld_sequences, self.training.sequence_length),
+            self.weights_by_domain,
+            self.training.sequence_length,
+            self.plan.num_sequences,
+            self.data_seed,
+            self.max_epochs,
         )
 
 
@@ -75,6 +95,7 @@ class RunOutcome(Frozen):
     status: Literal["completed", "diverged"]
     steps: int
     final_train_loss: float | None
+    weights_set: tuple[WeightsSet, ...] = ()  # by the hook
 
 
 class RunDirectory:
@@ -114,7 +135,8 @@ class RunDirectory:
         return RunSpec.model_validate(read_json(self.spec_file))
 
     def metrics(self) -> list[dict[str, Any]]:
-        """One row is an interval of tokens: step, tokens, train_loss, gradient_norm, learning_rate. Empty before the first."""
+        """One row is an interval of tokens: step, tokens, train_loss, gradient_norm, learning_rate; with a hook that sets them, the stream's
+        weights_by_domain at its end. Empty before the first."""
         if not self.metrics_file.exists():
             return []
         return [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
@@ -122,13 +144,21 @@ class RunDirectory:
     def write_spec(self, spec: RunSpec) -> None:
         write_json(self.spec_file, spec.model_dump(mode="json"))
 
-    def conclude(self, status: Literal["completed", "diverged"], steps: int, rows: list[dict[str, Any]], seconds: float, ranks: int) -> None:
+    def conclude(
+        self,
+        status: Literal["completed", "diverged"],
+        steps: int,
+        rows: list[dict[str, Any]],
+        seconds: float,
+        ranks: int,
+        weights_set: Iterable[WeightsSet] = (),
+    ) -> None:
         """Writes the timing and, last, the result. `seconds`: of wall time, that were this run's."""
         tokens = steps * self.spec().plan.batch_tokens
         write_json(self.timing_file, {"wall_seconds": seconds, "tokens_per_second": tokens / seconds, "ranks": ranks})
         final = [row["train_loss"] for row in rows[-FINAL_ROWS:]]
         loss = sum(final) / len(final) if status == "completed" else None
-        write_json(self.result_file, RunOutcome(status=status, steps=steps, final_train_loss=loss).model_dump())
+        write_json(self.result_file, RunOutcome(status=status, steps=steps, final_train_loss=loss, weights_set=tuple(weights_set)).model_dump())
 
 
 class Launch(Frozen):
@@ -170,7 +200,9 @@ class RunResult(Frozen):
     final_train_loss: float | None  # nats per token, mean of the last tenth of the run; None when diverged
     learning_rate: float
     batch_tokens: int
-    weights_by_domain: dict[str, float]
+    weights_by_domain: dict[str, float]  # with a hook that sets them, shares of what was read
+    weights_set: tuple[WeightsSet, ...] = ()  # by the hook
+    learnt_weights_by_domain: dict[str, float] | None = None  # by the hook: to train another model with
     tokens_by_domain: dict[str, int]  # read in training
     unique_tokens_by_domain: dict[str, int]  # in the corpus
     tokens_md5_by_domain: dict[str, str]  # which version of the corpus: the spec's

@@ -11,6 +11,8 @@ from models.frozen import Frozen, Name, StudyError, nearest
 from models.hardware import Hardware
 from models.ladder import PRESETS, Ladder
 from models.training_plan import TrainingConfig
+from models.weight_hooks.config import Hook
+from models.weight_hooks.stream_hook import StreamHook
 from tasks import layout
 from tasks.benchmarks.config import EvaluationConfig
 from tasks.sources.config import LocalSource, Source
@@ -52,6 +54,19 @@ class Mixture(Frozen):
     recipe: Name = Field(description="whose corpus is read")
     weights: dict[Name, float] | Literal["natural", "uniform"] = Field(description="by domain, of tokens; `natural` is the corpus' own shares")
     max_epochs: PositiveFloat | None = Field(default=None, description="cap on how often any domain may be repeated in a run")
+    hook: Hook | None = Field(
+        default=None,
+        description="changes weights while a run trains: from `weights` on those by domain (doremi, skill-it, aioli), or those of sequences in the loss"
+        " (sample-reweighting)",
+    )
+
+    @model_validator(mode="after")
+    def _hook_can_keep_the_cap(self) -> Self:
+        if isinstance(self.hook, StreamHook) and self.max_epochs is not None:
+            raise ValueError(
+                f"max_epochs {self.max_epochs:g} can't be promised where hook '{self.hook.hook}' sets weights while a run trains: leave one out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _weights_sum_to_one(self) -> Self:
@@ -79,6 +94,13 @@ class Swarm(Frozen):
         default=(0.1, 5.0), description="smallest and largest sum of the Dirichlet distribution's parameters: small ones give corners"
     )
     apart: float = Field(default=0.02, ge=0, lt=1, description="share of tokens in which any two mixtures differ, at least")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_stay(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("hook") is not None:
+            raise ValueError("a swarm has no hook: a law of mixtures is fitted to runs whose weights stay; give the hook to one of `mixtures`")
+        return values
 
     @model_validator(mode="after")
     def _can_be_sampled(self) -> Self:
