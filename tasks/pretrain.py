@@ -22,7 +22,7 @@ from models.weight_hooks.schedule import WeightSchedule
 from models.weight_hooks.stream_hook import StreamHook
 from tasks import layout
 from tasks.atomic import raise_if_full, replace_directory, write_json
-from tasks.run_directory import CODE, HOOK_CODE, PROJECT, Launch, RunDirectory, RunOutcome, RunResult, RunSpec, code_md5
+from tasks.run_directory import CODE, HOOK_CODE, PROJECT, Launch, RunDirectory, RunOutcome, RunResult, RunSpec, StageWeights, code_md5
 from tasks.stage import SENTENCE, TemporaryError, main
 from tasks.study import Study
 from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
@@ -115,6 +115,11 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
     config = study.mixtures[mixture]
     weights = resolve_weights(config.weights, corpus, f"mixtures.{mixture}.weights")
     stream_hook = config.hook if isinstance(config.hook, StreamHook) else None
+    stages = tuple(
+        StageWeights(after=stage.after, weights_by_domain=resolve_weights(stage.weights, corpus, f"mixtures.{mixture}.stages.{number}.weights"))
+        for number, stage in enumerate(config.stages)
+    )
+    domains = sorted({domain for of_stage in (weights, *(stage.weights_by_domain for stage in stages)) for domain in of_stage})
     runs = []
     for rung in study.ladder.runs():
         spec = RunSpec(
@@ -123,8 +128,9 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             budget_tokens=rung.budget_tokens(corpus.manifest.vocab_size),
             training=study.training,
             weights_by_domain=weights,
+            stages=stages,
             max_epochs=config.max_epochs,
-            tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in weights},
+            tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in domains},
             initialization_seed=rung.seeds.initialization,
             data_seed=rung.seeds.data,
             code_md5=code_md5((*CODE, *HOOK_CODE)) if config.hook else code_md5(),
@@ -278,9 +284,10 @@ def hosts(hardware: Hardware) -> list[str]:
 def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
     outcome, spec, plan = run.directory.outcome(), run.spec, run.plan
     stream, sequences = run.stream_read(outcome), outcome.steps * plan.batch_sequences
-    tokens, weights, learnt = stream.tokens_by_domain(sequences), spec.weights_by_domain, None
+    tokens, weights, stages, learnt = stream.tokens_by_domain(sequences), spec.mean_weights_by_domain, spec.all_stages, None
     if isinstance(spec.hook, StreamHook):
         weights = {domain: read / (outcome.steps * plan.batch_tokens) for domain, read in tokens.items()}
+        stages = tuple(StageWeights(after=row.step / plan.steps, weights_by_domain=row.weights_by_domain) for row in outcome.weights_set)
         learnt = WeightSchedule(spec.hook, spec.weights_by_domain, plan.steps, outcome.weights_set).answer()
     unique = {domain: len(run.stream.tokens[i]) for i, domain in enumerate(run.stream.domains)}
     return RunResult(
@@ -304,8 +311,9 @@ def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
         learning_rate=plan.peak_learning_rate,
         batch_tokens=plan.batch_tokens,
         weights_by_domain=weights,
-        weights_set=outcome.weights_set,
+        stages=stages,
         learnt_weights_by_domain=learnt,
+        withheld_sequences=spec.withheld_sequences,
         tokens_by_domain=tokens,
         unique_tokens_by_domain=unique,
         tokens_md5_by_domain=spec.tokens_md5_by_domain,

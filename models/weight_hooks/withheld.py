@@ -16,7 +16,7 @@ def without_withheld(tokens_by_domain: Mapping[str, np.ndarray], num_sequences: 
     """
     withheld = num_sequences * sequence_length
     for domain, tokens in tokens_by_domain.items():
-        if num_sequences and 2 * (withheld + 1) > len(tokens):
+        if 2 * (withheld + 1) > len(tokens):
             raise ValueError(
                 f"domain '{domain}' has {len(tokens)} tokens, and withholding {num_sequences} sequences of {sequence_length} would leave less than "
                 "half of them: lower hook.validation_sequences"
