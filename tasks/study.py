@@ -51,7 +51,7 @@ class TokenizerConfig(Frozen):
 Weights = dict[Name, float] | Literal["natural", "uniform"]
 
 
-class Stage(Frozen):
+class MixtureStage(Frozen):
     """Other weights from some point of a run on, such as high quality at the end (arXiv 2406.03476)."""
 
     after: float = Field(gt=0, lt=1, description="share of a run's budget after which these weights hold")
@@ -63,7 +63,9 @@ class Mixture(Frozen):
 
     recipe: Name = Field(description="whose corpus is read")
     weights: Weights = Field(description="by domain, of tokens; `natural` is the corpus' own shares")
-    stages: tuple[Stage, ...] = Field(default=(), description="other weights later in a run, such as an annealing phase: {after: 0.9, weights: ...}")
+    stages: tuple[MixtureStage, ...] = Field(
+        default=(), description="other weights later in a run, such as an annealing phase: {after: 0.9, weights: ...}"
+    )
     max_epochs: PositiveFloat | dict[Name, PositiveFloat] | None = Field(
         default=None, description="cap on how often any domain may be repeated in a run, or caps by domain"
     )

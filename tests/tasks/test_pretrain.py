@@ -19,7 +19,7 @@ from tasks import layout, pretrain
 from tasks.pretrain import command, planned_runs, resolve_weights, started
 from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult
 from tasks.stage import MAY_HEAL
-from tasks.study import Mixture, Stage, Study
+from tasks.study import Mixture, MixtureStage, Study
 from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
 from tasks.train_tokenizer import train_bpe
 from tests.tasks.token_shards import write_token_shards
@@ -70,7 +70,7 @@ def test_the_same_weights_however_given_are_the_same_runs(study, corpus):
 
 
 def test_stages_are_shares_of_the_budget_and_a_result_has_the_mean_of_their_weights(study, corpus):
-    stages = (Stage(after=0.5, weights="natural"), Stage(after=0.75, weights={"legal": 1.0}))
+    stages = (MixtureStage(after=0.5, weights="natural"), MixtureStage(after=0.75, weights={"legal": 1.0}))
     staged = study.model_copy(update={"mixtures": {"m": Mixture(recipe="raw", weights={"code": 1.0}, stages=stages)}})
     run = planned_runs(staged, "m", corpus)[0]
     assert run.spec.tokens_md5_by_domain.keys() == {"code", "legal"}
