@@ -25,11 +25,12 @@ from models.frozen import StudyError
 from models.proxy_lm import ProxyLM, export_llama
 from models.token_stream import TokenStream
 from models.training_plan import TrainingConfig, largest_divisor
+from models.weight_hooks.sample_reweighting import SampleReweighting
 from models.weight_hooks.schedule import WeightsSet
 from tasks.atomic import read_json, replace_directory, replace_file, write_json
 from tasks.processes import end_with_standard_input
 from tasks.run_directory import Launch, RunDirectory, md5_of
-from tasks.run_weights import RunWeights
+from tasks.run_weights import RunWeights, batch_counts
 from tasks.stage import errors_in_words
 from tasks.tokenize_corpus import load_tokens
 
@@ -142,13 +143,25 @@ class Training:
             group["lr"] = self.plan.learning_rate_at(self.step)
         first = self.step * self.plan.batch_sequences + self.rank * self.rank_sequences
         total = torch.zeros((), device=self.device)
+        counts, mean_loss = self.counts(first)
         for start in range(first, first + self.rank_sequences, self.micro_sequences):
-            sequences = torch.from_numpy(self.stream.sequences(start, start + self.micro_sequences)).to(self.device)
-            loss = self.engine(sequences[:, :-1].contiguous(), sequences[:, 1:].contiguous())
+            sequences = self.micro_batch(start)
+            mine = None if counts is None else counts[start - first : start - first + self.micro_sequences]
+            loss = self.engine(sequences[:, :-1].contiguous(), sequences[:, 1:].contiguous(), mine)
             self.engine.backward(loss)
             self.engine.step()
             total += loss.detach()
-        return total * (self.micro_sequences / self.rank_sequences)
+        return total * (self.micro_sequences / self.rank_sequences) if mean_loss is None else mean_loss
+
+    def micro_batch(self, start: int) -> torch.Tensor:
+        return torch.from_numpy(self.stream.sequences(start, start + self.micro_sequences)).to(self.device)
+
+    def counts(self, first: int) -> tuple[torch.Tensor, torch.Tensor] | tuple[None, None]:
+        """What this rank's sequences count in the loss, and their mean loss; none where all count alike."""
+        hook = self.spec.hook
+        if not isinstance(hook, SampleReweighting) or self.step < hook.begins_at(self.plan.steps):
+            return None, None
+        return batch_counts(hook, self.engine.module, map(self.micro_batch, range(first, first + self.rank_sequences, self.micro_sequences)))
 
     def gradient_norm(self) -> float:
         """Of the last step, over all ranks, before clipping."""
@@ -170,7 +183,7 @@ class Training:
                 "gradient_norm": self.gradient_norm(),
                 "learning_rate": self.plan.learning_rate_at(self.step - 1),
             }
-            | ({"weights_by_domain": self.weights.schedule.rows[-1].weights_by_domain} if self.weights else {})
+            | (self.weights_set()[-1].model_dump(exclude={"step"}) if self.weights else {})
         )
         self.interval_losses = []
         if self.rank == 0:

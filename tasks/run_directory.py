@@ -159,7 +159,7 @@ class RunDirectory:
 
     def metrics(self) -> list[dict[str, Any]]:
         """One row is an interval of tokens: step, tokens, train_loss, gradient_norm, learning_rate; with a hook that sets them, the stream's
-        weights_by_domain at its end. Empty before the first."""
+        weights_by_domain at its end and the losses_by_domain that they were set by. Empty before the first."""
         if not self.metrics_file.exists():
             return []
         return [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]

@@ -1,4 +1,4 @@
-"""What one rank does for a run's hook: measures on the withheld sequences when weights are due, and sets them."""
+"""What one rank does for a run's hook: measures, and sets the weights of the stream or of a batch's sequences."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,9 +10,10 @@ from torch import Tensor
 
 from models.frozen import StudyError
 from models.proxy_lm import ProxyLM
+from models.weight_hooks.sample_reweighting import SampleReweighting
 from models.weight_hooks.schedule import WeightSchedule, WeightsSet
 from models.weight_hooks.stream_hook import StreamHook
-from models.weight_hooks.validation import Validation
+from models.weight_hooks.validation import Validation, token_losses
 from models.weight_hooks.withheld import withheld
 from tasks.run_directory import RunDirectory, RunSpec
 
@@ -29,7 +30,7 @@ class RunWeights:
         rank, ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
         length = spec.training.sequence_length
         sequences = {domain: withheld(tokens_by_domain[domain], spec.withheld_sequences, length) for domain in spec.weights_by_domain}
-        self.validation = Validation(sequences, spec.vocab_size, rank, ranks)
+        self.validation = Validation(sequences, rank, ranks)
         self.schedule = WeightSchedule(hook, spec.weights_by_domain, spec.plan.steps)
         self.reference_losses = self.validation.token_losses(self.reference(spec.reference), device) if spec.reference else None
 
@@ -59,3 +60,15 @@ class RunWeights:
         tensors = {name.removeprefix("model."): tensor for name, tensor in load_file(directory.model / "model.safetensors").items()}
         model.load_state_dict(tensors, strict=not spec.shape.tied_embeddings)
         return model.to(self.device, torch.bfloat16 if spec.training.precision == "bf16" else torch.float32)
+
+
+def batch_counts(hook: SampleReweighting, model: torch.nn.Module, micro_batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """What each of this rank's sequences counts, by the losses of the whole batch; and their mean loss, which nothing is counted in.
+
+    micro_batches: this rank's share of the batch, sequences of one token more than they predict.
+    """
+    mine_B = torch.cat([token_losses(model, sequences).mean(dim=1) for sequences in micro_batches])
+    losses_RB = [torch.empty_like(mine_B) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(losses_RB, mine_B)
+    counts_RB = hook.weights(torch.stack(losses_RB).cpu().double().numpy())
+    return torch.from_numpy(counts_RB[torch.distributed.get_rank()]).to(mine_B), mine_B.mean()

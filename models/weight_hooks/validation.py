@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LOGITS_AT_ONCE = 1 << 25  # elements; and so many sequences: the shapes of a forward pass do not depend on the number of ranks
-SEQUENCES_AT_ONCE = 16
+LOGITS_AT_ONCE = 1 << 25  # elements
+SEQUENCES_AT_ONCE = 16  # on one rank: the shapes of a forward pass do not depend on the number of ranks
 
 
 class Validation:
@@ -20,16 +20,14 @@ class Validation:
 
     Args:
         sequences_by_domain: int64 [B, L + 1] each, as many of every domain.
-        vocab_size: of the models.
         rank, ranks: which of how many this process is.
     """
 
-    def __init__(self, sequences_by_domain: Mapping[str, np.ndarray], vocab_size: int, rank: int, ranks: int):
+    def __init__(self, sequences_by_domain: Mapping[str, np.ndarray], rank: int, ranks: int):
         self.domains, self.rank, self.ranks = sorted(sequences_by_domain), rank, ranks
         sequences = torch.from_numpy(np.concatenate([sequences_by_domain[domain] for domain in self.domains]))
         self.num_sequences = len(sequences)
-        self.at_once = min(SEQUENCES_AT_ONCE, max(1, LOGITS_AT_ONCE // (sequences.shape[1] * vocab_size)))
-        chunks = sequences.split(self.at_once)
+        chunks = sequences.split(SEQUENCES_AT_ONCE)
         self.num_chunks = len(chunks)
         # All ranks do as many forward passes: in ZeRO 3 each of them is a collective. What a rank does beyond its share counts for nothing.
         self.mine = [chunks[min(turn * ranks + rank, self.num_chunks - 1)] for turn in range(-(-self.num_chunks // ranks))]
@@ -43,7 +41,7 @@ class Validation:
         means = torch.zeros(self.num_sequences, dtype=torch.float64, device=values[0].device)
         for turn, value in enumerate(values):
             if (chunk := turn * self.ranks + self.rank) < self.num_chunks:
-                means[chunk * self.at_once : chunk * self.at_once + len(value)] = value.double().mean(dim=1)
+                means[chunk * SEQUENCES_AT_ONCE :][: len(value)] = value.double().mean(dim=1)
         return means
 
     def by_domain(self, means: Tensor) -> dict[str, float]:
@@ -53,10 +51,15 @@ class Validation:
 
 @torch.no_grad()
 def token_losses(model: Any, sequences: Tensor) -> Tensor:
-    """Cross-entropy in nats, fp32 [B, L], of sequences of L + 1 tokens, without dropout."""
+    """A ProxyLM's cross-entropy in nats, fp32 [B, L], on sequences of L + 1 tokens, without dropout."""
     was_training = model.training
     model.eval()
-    logits_BLV = model(sequences[:, :-1].contiguous())
+    at_once = max(1, LOGITS_AT_ONCE // (sequences.shape[1] * model.embed_tokens.num_embeddings))
+    losses_BL = torch.cat([_token_losses(model, some) for some in sequences.split(at_once)])
     model.train(was_training)
-    targets_BL = sequences[:, 1:]
+    return losses_BL
+
+
+def _token_losses(model: Any, sequences: Tensor) -> Tensor:
+    logits_BLV, targets_BL = model(sequences[:, :-1].contiguous()), sequences[:, 1:]
     return F.cross_entropy(logits_BLV.flatten(0, 1).float(), targets_BL.flatten(), reduction="none").view_as(targets_BL)

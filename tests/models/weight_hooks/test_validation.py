@@ -25,12 +25,13 @@ def test_each_domains_last_sequences_are_withheld_and_the_rest_is_trained_on():
 
 def test_losses_are_the_models_and_the_same_to_the_bit_however_many_ranks_share_them(monkeypatch):
     monkeypatch.setattr("models.weight_hooks.validation.SEQUENCES_AT_ONCE", 2)
+    monkeypatch.setattr("models.weight_hooks.validation.LOGITS_AT_ONCE", T * VOCAB)  # one sequence at once
     model = ProxyLM(PRESETS["10k"], VOCAB, seed=1)
     device = torch.device("cpu")
     sequences = {domain: withheld(tokens, 3, T) for domain, tokens in TOKENS.items()}
     found = []
     for ranks in (1, 2, 4):
-        shares = [Validation(sequences, VOCAB, rank, ranks) for rank in range(ranks)]
+        shares = [Validation(sequences, rank, ranks) for rank in range(ranks)]
         assert len({len(share.mine) for share in shares}) == 1, "all ranks do as many forward passes"
         means = sum(share.sequence_means(share.token_losses(model, device)) for share in shares)
         assert isinstance(means, torch.Tensor)
