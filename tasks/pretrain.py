@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -55,8 +55,9 @@ class Follower(Protocol):
     def finish(self, result: RunResult, rows: list[dict[str, Any]]) -> object: ...
 
 
-def pretrain(study: Study, mixture: str, follower: Follower | None = None) -> list[RunResult]:
-    """Writes `results/runs/<mixture>`. Results are in place before the follower is told of them.
+def pretrain(study: Study, mixture: str, begin_to_follow: Callable[[], Follower] | None = None) -> list[RunResult]:
+    """Writes `results/runs/<mixture>`. Results are in place before the follower is told of them; it is asked for when the ranks have been started,
+    which take as long as it to be ready.
 
     Raises:
         StudyError: when weights, budget, caps or hardware can't be met, and when the launch ended before all runs were finished.
@@ -70,12 +71,13 @@ def pretrain(study: Study, mixture: str, follower: Follower | None = None) -> li
             locks.enter_context(RunDirectory(key).lock())
         waiting = {run.spec.key: run for run in runs if not run.directory.holds(run.snapshot_steps)}
         if waiting:
-            launch(mixture, list(waiting.values()), study, follower)
+            launch(mixture, list(waiting.values()), study, begin_to_follow)
         results = [result_of(run, mixture, recipe) for run in runs]
         with replace_directory(layout.RUNS / mixture) as directory:
             for run, result in zip(runs, results, strict=True):
                 publish(run, result, directory / result.run)
-    if follower:
+    if begin_to_follow:
+        follower = begin_to_follow()
         for run, result in zip(runs, results, strict=True):
             follower.finish(result, run.directory.metrics())
     return results
@@ -134,7 +136,7 @@ def resolve_weights(weights: dict[str, float] | str, corpus: TokenizedCorpus, wh
     return {domain: weight for domain, weight in sorted(weights.items()) if weight > 0}
 
 
-def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Follower | None) -> None:
+def launch(mixture: str, runs: list[PlannedRun], study: Study, begin_to_follow: Callable[[], Follower] | None) -> None:
     """Trains `runs` in one launch and waits for it. The launcher's exit code is not trusted: what counts are the runs' results.
 
     Raises:
@@ -159,7 +161,7 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Followe
     )
     write_json(launch_file, order.model_dump(mode="json"))
     with log_file.open("wb") as log, started(command(study.hardware, launch_file), log.fileno()) as launcher:
-        wait(launcher, mixture, runs, partial(follow, follower, mixture, study.mixtures[mixture].recipe) if follower else None)
+        wait(launcher, mixture, runs, partial(follow, begin_to_follow(), mixture, study.mixtures[mixture].recipe) if begin_to_follow else None)
     missing = [run.rung.name for run in runs if not run.directory.holds(run.snapshot_steps)]
     if missing:
         ended = f"first {missing[0]}; the launcher exited with {launcher.returncode}"
@@ -293,9 +295,14 @@ def publish(run: PlannedRun, result: RunResult, directory: Path) -> None:
 
 
 def pretrain_and_record(study: Study, mixture: str) -> None:
-    from tasks.tracking import Record
+    with ExitStack() as following:
 
-    with Record(study) as record:
+        @cache
+        def record() -> Follower:
+            from tasks.tracking import Record  # MLflow takes seconds to import
+
+            return following.enter_context(Record(study))
+
         pretrain(study, mixture, record)
 
 
