@@ -125,5 +125,5 @@ def _epochs(study: Study, mixture: str, runs: list[PlannedRun]) -> list[EpochsPl
             trained_epochs=trained.get(domain),
             target_epochs=weight * study.target.tokens / unique,
         )
-        for domain, weight in longest.spec.weights_by_domain.items()
+        for domain, weight in longest.spec.mean_weights_by_domain.items()
     ]

@@ -20,7 +20,7 @@ from models.token_stream import TokenStream, natural_weights
 from models.training_plan import TrainingPlan
 from tasks import layout
 from tasks.atomic import raise_if_full, replace_directory, write_json
-from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult, RunSpec, code_md5
+from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult, RunSpec, StageWeights, code_md5
 from tasks.stage import SENTENCE, TemporaryError, main
 from tasks.study import Study
 from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
@@ -91,6 +91,11 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
     """
     config = study.mixtures[mixture]
     weights = resolve_weights(config.weights, corpus, f"mixtures.{mixture}.weights")
+    stages = tuple(
+        StageWeights(after=stage.after, weights_by_domain=resolve_weights(stage.weights, corpus, f"mixtures.{mixture}.stages.{number}.weights"))
+        for number, stage in enumerate(config.stages)
+    )
+    domains = sorted({domain for of_stage in (weights, *(stage.weights_by_domain for stage in stages)) for domain in of_stage})
     runs = []
     for rung in study.ladder.runs():
         spec = RunSpec(
@@ -99,8 +104,9 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             budget_tokens=rung.budget_tokens(corpus.manifest.vocab_size),
             training=study.training,
             weights_by_domain=weights,
+            stages=stages,
             max_epochs=config.max_epochs,
-            tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in weights},
+            tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in domains},
             initialization_seed=rung.seeds.initialization,
             data_seed=rung.seeds.data,
             code_md5=code_md5(),
@@ -271,7 +277,8 @@ def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
         final_train_loss=outcome.final_train_loss,
         learning_rate=plan.peak_learning_rate,
         batch_tokens=plan.batch_tokens,
-        weights_by_domain=spec.weights_by_domain,
+        weights_by_domain=spec.mean_weights_by_domain,
+        stages=spec.all_stages,
         tokens_by_domain=run.stream.tokens_by_domain(sequences),
         unique_tokens_by_domain=unique,
         tokens_md5_by_domain=spec.tokens_md5_by_domain,

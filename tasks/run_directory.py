@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from filelock import FileLock
 
+from models.domain_order import Segment
 from models.frozen import Frozen
 from models.hardware import Hardware
 from models.ladder import ModelShape
@@ -20,7 +21,7 @@ from tasks.atomic import read_json, write_json
 PROJECT = Path(__file__).resolve().parent.parent
 
 # The files that decide a run's weights; a change of one makes every run another run. The last trains it.
-OF_ALL_RUNS = ("models/ladder.py", "models/proxy_lm.py", "models/token_stream.py", "models/training_plan.py")
+OF_ALL_RUNS = ("models/domain_order.py", "models/ladder.py", "models/proxy_lm.py", "models/token_stream.py", "models/training_plan.py")
 CODE = (*OF_ALL_RUNS, "tasks/pretrain_worker.py")
 SWARM_CODE = (*OF_ALL_RUNS, "models/proxy_swarm.py", "tasks/swarm_worker.py")
 FINAL_ROWS = 5  # of metrics, whose mean loss is the final one: a tenth of a run
@@ -35,6 +36,13 @@ def md5_of(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
+class StageWeights(Frozen):
+    """Weights by domain, summing to one, that hold after a share of the budget."""
+
+    after: float
+    weights_by_domain: dict[str, float]
+
+
 class RunSpec(Frozen):
     """What decides a run's weights, and nothing else: no names, hardware, paths or hosts."""
 
@@ -43,7 +51,8 @@ class RunSpec(Frozen):
     budget_tokens: int
     training: TrainingConfig
     weights_by_domain: dict[str, float]
-    max_epochs: float | None
+    stages: tuple[StageWeights, ...] = ()  # later weights, in their order
+    max_epochs: float | dict[str, float] | None
     tokens_md5_by_domain: dict[str, str]
     initialization_seed: int
     data_seed: int
@@ -64,9 +73,26 @@ class RunSpec(Frozen):
         Raises:
             ValueError: when weights, budget and cap on epochs can't be met together.
         """
-        return TokenStream(
-            tokens_by_domain, self.weights_by_domain, self.training.sequence_length, self.plan.num_sequences, self.data_seed, self.max_epochs
-        )
+        total = self.plan.num_sequences
+        later = [Segment(start_sequence=round(stage.after * total), weights_by_domain=stage.weights_by_domain) for stage in self.stages]
+        return TokenStream(tokens_by_domain, self.weights_by_domain, self.training.sequence_length, total, self.data_seed, self.max_epochs, later)
+
+    @property
+    def all_stages(self) -> tuple[StageWeights, ...]:
+        """From the start on; none where the weights never change."""
+        return (StageWeights(after=0.0, weights_by_domain=self.weights_by_domain), *self.stages) if self.stages else ()
+
+    @property
+    def mean_weights_by_domain(self) -> dict[str, float]:
+        """Over the whole run."""
+        if not self.stages:
+            return self.weights_by_domain
+        ends = [*(stage.after for stage in self.stages), 1.0]
+        mean: dict[str, float] = {}
+        for stage, end in zip(self.all_stages, ends, strict=True):
+            for domain, weight in stage.weights_by_domain.items():
+                mean[domain] = mean.get(domain, 0.0) + (end - stage.after) * weight
+        return dict(sorted(mean.items()))
 
 
 class RunOutcome(Frozen):
@@ -170,7 +196,8 @@ class RunResult(Frozen):
     final_train_loss: float | None  # nats per token, mean of the last tenth of the run; None when diverged
     learning_rate: float
     batch_tokens: int
-    weights_by_domain: dict[str, float]
+    weights_by_domain: dict[str, float]  # mean over the run
+    stages: tuple[StageWeights, ...] = ()  # from the start on; none where the weights never change
     tokens_by_domain: dict[str, int]  # read in training
     unique_tokens_by_domain: dict[str, int]  # in the corpus
     tokens_md5_by_domain: dict[str, str]  # which version of the corpus: the spec's
