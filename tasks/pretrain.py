@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -41,6 +41,12 @@ class PlannedRun:
     plan: TrainingPlan
     stream: TokenStream
     snapshot_steps: tuple[int, ...]
+    trunks: tuple["PlannedRun", ...] = ()  # shorter horizons from whose trunk it can go on, the longest first
+
+    @property
+    def shared_steps(self) -> int:
+        """Its first steps, as far as they are those of a shorter horizon and are trained there."""
+        return max((run.plan.trunk_steps or 0 for run in self.trunks), default=0)
 
     @property
     def directory(self) -> RunDirectory:
@@ -96,12 +102,15 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
         for number, stage in enumerate(config.stages)
     )
     domains = sorted({domain for of_stage in (weights, *(stage.weights_by_domain for stage in stages)) for domain in of_stage})
-    runs = []
+    vocab_size, sequence_length = corpus.manifest.vocab_size, study.training.sequence_length
+    runs: list[PlannedRun] = []
     for rung in study.ladder.runs():
+        shortest = study.ladder.budgets[0].tokens(rung.shape, vocab_size, sequence_length)
         spec = RunSpec(
             shape=rung.shape,
-            vocab_size=corpus.manifest.vocab_size,
-            budget_tokens=rung.budget_tokens(corpus.manifest.vocab_size),
+            vocab_size=vocab_size,
+            budget_tokens=rung.budget_tokens(vocab_size, sequence_length),
+            shortest_budget_tokens=shortest if study.training.shared_trunk else None,
             training=study.training,
             weights_by_domain=weights,
             stages=stages,
@@ -115,8 +124,15 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             plan, stream = spec.plan, spec.stream(corpus.tokens_by_domain)
         except ValueError as error:
             raise StudyError(f"Run {rung.name} of mixture '{mixture}' can't be trained: {error}.") from None
-        runs.append(PlannedRun(rung, spec, plan, stream, plan.snapshot_steps(study.ladder.snapshots)))
+        run = PlannedRun(rung, spec, plan, stream, plan.snapshot_steps(study.ladder.snapshots))
+        runs.append(replace(run, trunks=tuple(shorter for shorter in reversed(runs) if has_trunk_of(run, shorter))))
     return runs
+
+
+def has_trunk_of(run: PlannedRun, shorter: PlannedRun) -> bool:
+    """Whether the steps before the shorter run's decay are those with which `run` begins, and no model of `run` is kept among them."""
+    same = (run.rung.size, run.rung.seeds) == (shorter.rung.size, shorter.rung.seeds) and shorter.plan.trunk_steps
+    return bool(same) and not any(step <= (shorter.plan.trunk_steps or 0) for step in run.snapshot_steps)
 
 
 def resolve_weights(weights: dict[str, float] | str, corpus: TokenizedCorpus, where: str) -> dict[str, float]:
@@ -161,6 +177,7 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, begin_to_follow: 
     launch_file, log_file = LAUNCHES / f"{mixture}.json", LAUNCHES / f"{mixture}.log"
     order = Launch(
         run_keys=tuple(run.spec.key for run in runs),
+        trunks_by_run={run.spec.key: tuple(shorter.spec.key for shorter in run.trunks) for run in runs if run.trunks},
         tokens=str(layout.TOKENS / study.mixtures[mixture].recipe),
         snapshots=study.ladder.snapshots,
         hardware=study.hardware,
@@ -273,6 +290,7 @@ def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
         tokens_seen=outcome.steps * plan.batch_tokens,
         target_steps=plan.steps,
         steps=outcome.steps,
+        shared_steps=run.shared_steps,
         train_flops=plan.train_flops * outcome.steps / plan.steps,
         final_train_loss=outcome.final_train_loss,
         learning_rate=plan.peak_learning_rate,
