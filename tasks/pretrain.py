@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -44,6 +44,12 @@ class PlannedRun:
     stream: TokenStream
     snapshot_steps: tuple[int, ...]
     is_reference: bool = False
+    trunks: tuple["PlannedRun", ...] = ()  # shorter horizons from whose trunk it can go on, the longest first
+
+    @property
+    def shared_steps(self) -> int:
+        """Its first steps, as far as they are those of a shorter horizon and are trained there."""
+        return max((run.plan.trunk_steps or 0 for run in self.trunks), default=0)
 
     @property
     def directory(self) -> RunDirectory:
@@ -74,8 +80,9 @@ class Follower(Protocol):
     def finish(self, result: RunResult, rows: list[dict[str, Any]]) -> object: ...
 
 
-def pretrain(study: Study, mixture: str, follower: Follower | None = None) -> list[RunResult]:
-    """Writes `results/runs/<mixture>`. Results are in place before the follower is told of them.
+def pretrain(study: Study, mixture: str, begin_to_follow: Callable[[], Follower] | None = None) -> list[RunResult]:
+    """Writes `results/runs/<mixture>`. Results are in place before the follower is told of them; it is asked for when the ranks have been started,
+    which take as long as it to be ready.
 
     Raises:
         StudyError: when weights, budget, caps or hardware can't be met, and when the launch ended before all runs were finished.
@@ -90,12 +97,13 @@ def pretrain(study: Study, mixture: str, follower: Follower | None = None) -> li
             locks.enter_context(RunDirectory(key).lock())
         waiting = {run.spec.key: run for run in needed if not run.directory.holds(run.snapshot_steps)}
         if waiting:
-            launch(mixture, list(waiting.values()), study, follower)
+            launch(mixture, list(waiting.values()), study, begin_to_follow)
         results = [result_of(run, mixture, recipe) for run in runs]
         with replace_directory(layout.RUNS / mixture) as directory:
             for run, result in zip(runs, results, strict=True):
                 publish(run, result, directory / result.run)
-    if follower:
+    if begin_to_follow:
+        follower = begin_to_follow()
         for run, result in zip(runs, results, strict=True):
             follower.finish(result, run.directory.metrics())
     return results
@@ -120,12 +128,15 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
         for number, stage in enumerate(config.stages)
     )
     domains = sorted({domain for of_stage in (weights, *(stage.weights_by_domain for stage in stages)) for domain in of_stage})
-    runs = []
+    vocab_size, sequence_length = corpus.manifest.vocab_size, study.training.sequence_length
+    runs: list[PlannedRun] = []
     for rung in study.ladder.runs():
+        shortest = study.ladder.budgets[0].tokens(rung.shape, vocab_size, sequence_length)
         spec = RunSpec(
             shape=rung.shape,
-            vocab_size=corpus.manifest.vocab_size,
-            budget_tokens=rung.budget_tokens(corpus.manifest.vocab_size),
+            vocab_size=vocab_size,
+            budget_tokens=rung.budget_tokens(vocab_size, sequence_length),
+            shortest_budget_tokens=shortest if study.training.shared_trunk else None,
             training=study.training,
             weights_by_domain=weights,
             stages=stages,
@@ -143,8 +154,15 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
                 stream_hook.starts(plan.steps, sorted(weights))
         except ValueError as error:
             raise StudyError(f"Run {rung.name} of mixture '{mixture}' can't be trained: {error}.") from None
-        runs.append(PlannedRun(rung, spec, plan, stream, plan.snapshot_steps(study.ladder.snapshots)))
+        run = PlannedRun(rung, spec, plan, stream, plan.snapshot_steps(study.ladder.snapshots))
+        runs.append(replace(run, trunks=tuple(shorter for shorter in reversed(runs) if has_trunk_of(run, shorter))))
     return runs
+
+
+def has_trunk_of(run: PlannedRun, shorter: PlannedRun) -> bool:
+    """Whether the steps before the shorter run's decay are those with which `run` begins, and no model of `run` is kept among them."""
+    same = (run.rung.size, run.rung.seeds) == (shorter.rung.size, shorter.rung.seeds) and shorter.plan.trunk_steps
+    return bool(same) and not any(step <= (shorter.plan.trunk_steps or 0) for step in run.snapshot_steps)
 
 
 def resolve_weights(weights: dict[str, float] | str, corpus: TokenizedCorpus, where: str) -> dict[str, float]:
@@ -170,7 +188,7 @@ def resolve_weights(weights: dict[str, float] | str, corpus: TokenizedCorpus, wh
     return {domain: weight for domain, weight in sorted(weights.items()) if weight > 0}
 
 
-def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Follower | None) -> None:
+def launch(mixture: str, runs: list[PlannedRun], study: Study, begin_to_follow: Callable[[], Follower] | None) -> None:
     """Trains `runs` in one launch and waits for it. The launcher's exit code is not trusted: what counts are the runs' results.
 
     Raises:
@@ -189,13 +207,14 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Followe
     launch_file, log_file = LAUNCHES / f"{mixture}.json", LAUNCHES / f"{mixture}.log"
     order = Launch(
         run_keys=tuple(run.spec.key for run in runs),
+        trunks_by_run={run.spec.key: tuple(shorter.spec.key for shorter in run.trunks) for run in runs if run.trunks},
         tokens=str(layout.TOKENS / study.mixtures[mixture].recipe),
         snapshots=study.ladder.snapshots,
         hardware=study.hardware,
     )
     write_json(launch_file, order.model_dump(mode="json"))
     with log_file.open("wb") as log, started(command(study.hardware, launch_file), log.fileno()) as launcher:
-        wait(launcher, mixture, runs, partial(follow, follower, mixture, study.mixtures[mixture].recipe) if follower else None)
+        wait(launcher, mixture, runs, partial(follow, begin_to_follow(), mixture, study.mixtures[mixture].recipe) if begin_to_follow else None)
     missing = [run.name for run in runs if not run.directory.holds(run.snapshot_steps)]
     if missing:
         ended = f"first {missing[0]}; the launcher exited with {launcher.returncode}"
@@ -306,6 +325,7 @@ def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
         tokens_seen=outcome.steps * plan.batch_tokens,
         target_steps=plan.steps,
         steps=outcome.steps,
+        shared_steps=run.shared_steps,
         train_flops=plan.train_flops * outcome.steps / plan.steps,
         final_train_loss=outcome.final_train_loss,
         learning_rate=plan.peak_learning_rate,
@@ -337,9 +357,14 @@ def publish(run: PlannedRun, result: RunResult, directory: Path) -> None:
 
 
 def pretrain_and_record(study: Study, mixture: str) -> None:
-    from tasks.tracking import Record
+    with ExitStack() as following:
 
-    with Record(study) as record:
+        @cache
+        def record() -> Follower:
+            from tasks.tracking import Record  # MLflow takes seconds to import
+
+            return following.enter_context(Record(study))
+
         pretrain(study, mixture, record)
 
 

@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ import torch.distributed
 import torch.utils.deterministic
 
 from models.frozen import StudyError
+from models.model_average import average_models
 from models.proxy_lm import ProxyLM, export_llama
 from models.token_stream import TokenStream
 from models.training_plan import TrainingConfig, largest_divisor
@@ -97,13 +99,15 @@ class Training:
         self.spec = run.spec()
         self.plan = self.spec.plan
         self.snapshot_steps = self.plan.snapshot_steps(launch.snapshots)
+        self.kept_steps = {*self.snapshot_steps, *self.plan.averaged_steps}  # after which the model is written down
+        self.trunks = [RunDirectory(key).trunk for key in launch.trunks_by_run.get(run.path.name, ())]
         self.rank, self.ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
         self.device = torch.device(ACCELERATOR.current_device_name())
         self.rank_sequences = self.plan.batch_sequences // self.ranks
         self.micro_sequences = largest_divisor(self.rank_sequences, self.hardware.micro_batch_sequences)
         model = ProxyLM(self.spec.shape, self.spec.vocab_size, self.spec.initialization_seed)
         self.engine = start_engine(model, self.spec.training, self.plan.batch_sequences, self.micro_sequences, self.ranks, self.hardware.zero_stage)
-        self.step = 0
+        self.step = self.first_step = 0  # before the first, steps were a shorter horizon's
         self.rows: list[dict[str, Any]] = []
         self.interval_losses: list[float] = []
         self.seconds_before = 0.0  # of earlier attempts, up to their last checkpoint
@@ -126,8 +130,10 @@ class Training:
                 break
             if self.plan.is_logged(self.step):
                 self.log()
-            if self.step in self.snapshot_steps:
+            if self.step in self.kept_steps:
                 self.export(self.run.snapshot(self.step))
+            if self.step == self.plan.trunk_steps:
+                self.save(0.0, self.run.trunk)
             if checkpoint > 0:
                 self.save(self.seconds_before + time.monotonic() - started)
                 saved = time.monotonic()
@@ -190,49 +196,47 @@ class Training:
             with self.run.metrics_file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(self.rows[-1]) + "\n")
 
-    def save(self, seconds: float) -> None:
-        """Writes a checkpoint. It counts from when it stands in the list of checkpoints, with the hashes of its files."""
-        tag, directory = f"step-{self.step}", self.run.checkpoints
+    def save(self, seconds: float, to: Path | None = None) -> None:
+        """Writes a checkpoint, where `to` is none among the run's. It counts from when it stands in the directory's list, with its files' hashes."""
+        tag, directory = f"step-{self.step}", to or self.run.checkpoints
         if self.rank == 0:
             shutil.rmtree(directory / tag, ignore_errors=True)  # what a killed attempt left
         torch.distributed.barrier()
-        state = {"step": self.step, "rows": self.rows, "interval_losses": self.interval_losses, "seconds": seconds}
+        state = {"step": self.step, "rows": self.rows, "interval_losses": self.interval_losses, "seconds": seconds, "first_step": self.first_step}
         state["weights_set"] = [row.model_dump() for row in self.weights_set()]
         self.engine.save_checkpoint(str(directory), tag=tag, client_state=state, save_latest=False)
         torch.distributed.barrier()
         if self.rank == 0:
             files = {str(path.relative_to(directory)): md5_of(path) for path in sorted((directory / tag).rglob("*")) if path.is_file()}
             checkpoint = {"tag": tag, "step": self.step, "ranks": self.ranks, "zero_stage": self.hardware.zero_stage, "md5_by_file": files}
-            kept = [checkpoint, *self.listed_checkpoints()][:CHECKPOINTS_KEPT]
+            kept = [checkpoint, *listed_checkpoints(directory)][:CHECKPOINTS_KEPT]
             write_json(directory / "list.json", kept)
             for old in {path.name for path in directory.glob("step-*")} - {checkpoint["tag"] for checkpoint in kept}:
                 shutil.rmtree(directory / old)
 
-    def listed_checkpoints(self) -> list[dict[str, Any]]:
-        """Newest first."""
-        path = self.run.checkpoints / "list.json"
-        return read_json(path) if path.exists() else []
-
-    def can_go_on_from(self, checkpoint: dict[str, Any]) -> bool:
-        """Whether its files are whole, and the snapshots that were to be kept before it were kept."""
-        before = [step for step in self.snapshot_steps if step <= checkpoint["step"]]
-        return all(self.run.snapshot(step).exists() for step in before) and is_whole(self.run.checkpoints, checkpoint)
+    def can_go_on_from(self, directory: Path, checkpoint: dict[str, Any]) -> bool:
+        """Whether its files are whole, and the models that were to be kept before it were kept. A trunk that other ranks left is passed over."""
+        before = [step for step in self.kept_steps if step <= checkpoint["step"]]
+        fits = directory not in self.trunks or (checkpoint["ranks"], checkpoint["zero_stage"]) == (self.ranks, self.hardware.zero_stage)
+        return fits and all(self.run.snapshot(step).exists() for step in before) and is_whole(directory, checkpoint)
 
     def resume(self) -> None:
-        """Goes on from the newest checkpoint from which that is possible, if there is one."""
+        """Goes on from the newest checkpoint from which that is possible, if there is one; else from the longest trunk of a shorter horizon."""
         chosen: list[Any] = [None]
         if self.rank == 0:
-            chosen[0] = next((checkpoint for checkpoint in self.listed_checkpoints() if self.can_go_on_from(checkpoint)), None)
+            chosen[0] = next(self._starting_points(), None)
         torch.distributed.broadcast_object_list(chosen)
-        if (checkpoint := chosen[0]) is not None:
+        if chosen[0] is not None:
+            directory, checkpoint = chosen[0]
             if (found := (checkpoint["ranks"], checkpoint["zero_stage"])) != (asked := (self.ranks, self.hardware.zero_stage)):
                 raise StudyError(
                     f"Run {self.run.path.name} was left unfinished by (ranks, ZeRO stage) {found} and can't go on with {asked}: "
-                    f"set hardware.ranks and hardware.zero_stage back, or delete {self.run.path} to begin it again."
+                    f"set hardware.ranks and hardware.zero_stage back, or delete {directory.parent} to begin it again."
                 )
-            _, state = self.engine.load_checkpoint(str(self.run.checkpoints), tag=checkpoint["tag"])
+            _, state = self.engine.load_checkpoint(str(directory), tag=checkpoint["tag"])
             self.step, self.rows, self.interval_losses = state["step"], state["rows"], state["interval_losses"]
             self.seconds_before = state["seconds"]
+            self.first_step = state["first_step"] if directory == self.run.checkpoints else self.step
             if self.weights:
                 self.weights.resume([WeightsSet.model_validate(row) for row in state["weights_set"]])
                 for row in self.weights_set():
@@ -245,13 +249,22 @@ class Training:
         """By the hook, so far."""
         return self.weights.schedule.rows if self.weights else []
 
+    def _starting_points(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        for directory in (self.run.checkpoints, *self.trunks):
+            yield from ((directory, checkpoint) for checkpoint in listed_checkpoints(directory) if self.can_go_on_from(directory, checkpoint))
+
     def finish(self, status: Literal["completed", "diverged"], seconds: float) -> None:
         """The model, the timing and, last, the result; then the checkpoints can go."""
-        if status == "completed":
+        averaged = self.plan.averaged_steps
+        if status == "completed" and not averaged:
             self.export(self.run.model)
         if self.rank == 0:
-            self.run.conclude(status, self.step, self.rows, seconds, self.ranks, self.weights_set())
-            shutil.rmtree(self.run.checkpoints, ignore_errors=True)
+            if status == "completed" and averaged:
+                with replace_directory(self.run.model) as directory:
+                    average_models([self.run.snapshot(step) for step in averaged], directory)
+            self.run.conclude(status, self.step, self.rows, seconds, self.ranks, self.first_step, self.weights_set())
+            for no_longer_needed in (self.run.checkpoints, *(self.run.snapshot(step) for step in averaged if step not in self.snapshot_steps)):
+                shutil.rmtree(no_longer_needed, ignore_errors=True)
         self.engine.destroy()
 
     def export(self, to: Path) -> None:
@@ -305,6 +318,12 @@ def start_engine(model: ProxyLM, config: TrainingConfig, batch_sequences: int, m
         },
     )
     return engine
+
+
+def listed_checkpoints(directory: Path) -> list[dict[str, Any]]:
+    """Newest first."""
+    path = directory / "list.json"
+    return read_json(path) if path.exists() else []
 
 
 def is_whole(directory: Path, checkpoint: dict[str, Any]) -> bool:

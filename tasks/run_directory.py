@@ -25,7 +25,15 @@ from tasks.atomic import read_json, write_json
 PROJECT = Path(__file__).resolve().parent.parent
 
 # The files that decide a run's weights; a change of one makes every run another run. The last trains it.
-OF_ALL_RUNS = ("models/domain_order.py", "models/ladder.py", "models/proxy_lm.py", "models/token_stream.py", "models/training_plan.py")
+OF_ALL_RUNS = (
+    "models/domain_order.py",
+    "models/ladder.py",
+    "models/learning_rate.py",
+    "models/model_average.py",
+    "models/proxy_lm.py",
+    "models/token_stream.py",
+    "models/training_plan.py",
+)
 CODE = (*OF_ALL_RUNS, "tasks/pretrain_worker.py")
 HOOK_CODE = ("models/weight_hooks", "tasks/run_weights.py")  # beside it, of runs with a hook
 SWARM_CODE = (*OF_ALL_RUNS, "models/proxy_swarm.py", "tasks/swarm_worker.py")
@@ -55,6 +63,7 @@ class RunSpec(Frozen):
     shape: ModelShape
     vocab_size: int
     budget_tokens: int
+    shortest_budget_tokens: int | None = None  # of the horizons that share a trunk (training.shared_trunk)
     training: TrainingConfig
     weights_by_domain: dict[str, float]
     stages: tuple[StageWeights, ...] = ()  # later weights, in their order
@@ -79,7 +88,7 @@ class RunSpec(Frozen):
 
     @property
     def plan(self) -> TrainingPlan:
-        return plan(self.shape, self.vocab_size, self.budget_tokens, self.training)
+        return plan(self.shape, self.vocab_size, self.budget_tokens, self.training, self.shortest_budget_tokens)
 
     def stream(self, tokens_by_domain: Mapping[str, np.ndarray]) -> TokenStream:
         """What the run reads of the corpus' tokens; with a hook, as long as that sets no weights.
@@ -131,6 +140,7 @@ class RunDirectory:
         self.model = self.path / "model"
         self.snapshots = self.path / "snapshots"
         self.checkpoints = self.path / "checkpoints"
+        self.trunk = self.path / "trunk"  # the checkpoint before the decay, from which longer horizons go on
         self.timing_file = self.path / "timing.json"
         self.result_file = self.path / "result.json"
 
@@ -174,11 +184,13 @@ class RunDirectory:
         rows: list[dict[str, Any]],
         seconds: float,
         ranks: int,
+        first_step: int = 0,
         weights_set: Iterable[WeightsSet] = (),
     ) -> None:
-        """Writes the timing and, last, the result. `seconds`: of wall time, that were this run's."""
-        tokens = steps * self.spec().plan.batch_tokens
-        write_json(self.timing_file, {"wall_seconds": seconds, "tokens_per_second": tokens / seconds, "ranks": ranks})
+        """Writes the timing and, last, the result. `seconds`: of wall time, that were this run's. `first_step`: before it, steps were a shorter
+        horizon's."""
+        tokens = (steps - first_step) * self.spec().plan.batch_tokens
+        write_json(self.timing_file, {"wall_seconds": seconds, "tokens_per_second": tokens / seconds, "ranks": ranks, "first_step": first_step})
         final = [row["train_loss"] for row in rows[-FINAL_ROWS:]]
         loss = sum(final) / len(final) if status == "completed" else None
         write_json(self.result_file, RunOutcome(status=status, steps=steps, final_train_loss=loss, weights_set=tuple(weights_set)).model_dump())
@@ -188,6 +200,7 @@ class Launch(Frozen):
     """What one launch of the training worker is asked: runs by key, trained one after another."""
 
     run_keys: tuple[str, ...]
+    trunks_by_run: dict[str, tuple[str, ...]] = {}  # keys of the shorter horizons of the same trunk, the longest first
     tokens: str  # directory of the tokenized corpus
     snapshots: tuple[float, ...]  # shares of each run's steps after which its model is kept
     hardware: Hardware
@@ -219,7 +232,8 @@ class RunResult(Frozen):
     tokens_seen: int
     target_steps: int
     steps: int
-    train_flops: float
+    shared_steps: int = 0  # the first ones, that a shorter horizon of the ladder has too: they are trained once
+    train_flops: float  # of the model, shared steps included
     final_train_loss: float | None  # nats per token, mean of the last tenth of the run; None when diverged
     learning_rate: float
     batch_tokens: int

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_v
 
 from models.frozen import Frozen, Name, StudyError, nearest
 from models.hardware import Hardware
-from models.ladder import PRESETS, Ladder
+from models.ladder import PRESETS, Budget, Ladder, budget_unit
 from models.training_plan import TrainingConfig
 from models.weight_hooks.config import Hook
 from models.weight_hooks.stream_hook import StreamHook
@@ -111,7 +111,9 @@ class Swarm(Frozen):
 
     recipe: Name = Field(description="whose corpus is read")
     size: str = Field(description="name of a preset")
-    tokens_per_parameter: PositiveFloat = Field(description="of each run")
+    tokens_per_parameter: PositiveFloat | None = Field(default=None, description="of each run")
+    budget_tokens: PositiveInt | None = Field(default=None, description="or: of each run")
+    train_flops: PositiveFloat | None = Field(default=None, description="or: of each run")
     mixtures: Annotated[int, Field(ge=5)] = Field(default=64, description="how many; the first is the natural one")
     seed: int = Field(default=1, description="of the samples, the initialisation and the order of documents: the same for all runs")
     max_epochs: PositiveFloat | None = Field(default=None, description="cap on how often a run may repeat any domain")
@@ -121,6 +123,11 @@ class Swarm(Frozen):
         default=(0.1, 5.0), description="smallest and largest sum of the Dirichlet distribution's parameters: small ones give corners"
     )
     apart: float = Field(default=0.02, ge=0, lt=1, description="share of tokens in which any two mixtures differ, at least")
+
+    @property
+    def budget(self) -> Budget:
+        unit = budget_unit(self, "a swarm")
+        return Budget(unit=unit, value=getattr(self, unit))
 
     @model_validator(mode="before")
     @classmethod
@@ -132,6 +139,7 @@ class Swarm(Frozen):
     @model_validator(mode="after")
     def _can_be_sampled(self) -> Self:
         known(self.size, PRESETS, "size")
+        budget_unit(self, "a swarm")
         if self.strengths[0] > self.strengths[1]:
             raise ValueError(f"strengths must be the smallest and the largest: {list(self.strengths)}")
         return self
@@ -214,6 +222,17 @@ class Study(Frozen):
                 f"evaluation.average_checkpoints is {asked}, but of each run {kept} model{'s are' if kept > 1 else ' is'} kept (the final one and "
                 f"ladder.snapshots): name {asked - kept} more ladder.snapshots, or average fewer"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _horizons_that_share_a_trunk_begin_alike(self) -> Self:
+        for name, mixture in self.mixtures.items():
+            if self.training.shared_trunk and (mixture.hook or mixture.stages):
+                what = "hook" if mixture.hook else "stages"
+                raise ValueError(
+                    f"mixtures.{name}.{what} goes by the length of a run from its start, so that no trunk is shared: leave out "
+                    "either it or training.shared_trunk"
+                )
         return self
 
     def _domains_by_place(self) -> list[tuple[str, Iterable[str]]]:

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.ladder import num_params
+from models.model_average import average_models
 from models.proxy_lm import export_llama
 from models.proxy_swarm import ProxySwarm
 from models.training_plan import TrainingConfig, largest_divisor
@@ -85,7 +86,8 @@ class Member:
             return
         last = read_json(listed)
         path = self.run.checkpoints / last["file"]
-        if path.exists() and md5_of(path) == last["md5"]:
+        kept = all(self.run.snapshot(step).exists() for step in self.plan.averaged_steps if step <= last["step"])
+        if kept and path.exists() and md5_of(path) == last["md5"]:
             self.state = load_file(path)
             self.step, self.seconds, self.rows, self.interval_losses = (last[key] for key in ("step", "seconds", "rows", "interval_losses"))
 
@@ -142,8 +144,11 @@ class Stack:
                 member.interval_losses.append(losses[index])
                 if not (math.isfinite(losses[index]) and math.isfinite(norms[index])):
                     self.finish(index, "diverged", time.monotonic() - started)
-                elif self.plan.is_logged(self.step):
+                    continue
+                if self.plan.is_logged(self.step):
                     member.log(norms[index])
+                if self.step in self.plan.averaged_steps:
+                    self.export(index, member.run.snapshot(self.step))
             if time.monotonic() - saved > checkpoint_every_seconds and self.step < self.plan.steps:
                 for index in self.alive:
                     self.members[index].write_checkpoint(self._state(index), (time.monotonic() - started) / len(self.members))
@@ -172,11 +177,18 @@ class Stack:
         """The model and, last, the result of one member; then its checkpoints can go. Its time is its share of the stack's."""
         member = self.members[index]
         self.alive.remove(index)
-        if status == "completed":
+        if status == "completed" and self.plan.averaged_steps:
             with replace_directory(member.run.model) as directory:
-                export_llama(self.swarm.member(index), directory, self.plan.sequence_length)
+                average_models([member.run.snapshot(step) for step in self.plan.averaged_steps], directory)
+        elif status == "completed":
+            self.export(index, member.run.model)
         member.run.conclude(status, member.step, member.rows, member.seconds + seconds / len(self.members), ranks=1)
-        shutil.rmtree(member.run.checkpoints, ignore_errors=True)
+        for no_longer_needed in (member.run.checkpoints, member.run.snapshots):
+            shutil.rmtree(no_longer_needed, ignore_errors=True)
+
+    def export(self, index: int, to: Path) -> None:
+        with replace_directory(to) as directory:
+            export_llama(self.swarm.member(index), directory, self.plan.sequence_length)
 
     def _state(self, index: int) -> dict[str, Tensor]:
         """A member's slice of parameters and moments."""
