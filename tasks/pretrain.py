@@ -102,6 +102,9 @@ def pretrain(study: Study, mixture: str, begin_to_follow: Callable[[], Follower]
         with replace_directory(layout.RUNS / mixture) as directory:
             for run, result in zip(runs, results, strict=True):
                 publish(run, result, directory / result.run)
+    for result in results:
+        if learnt := result.learnt_weights_by_domain:
+            print(f"{mixture} {result.run}: learnt weights {', '.join(f'{domain} {weight:.3f}' for domain, weight in learnt.items())}", flush=True)
     if begin_to_follow:
         follower = begin_to_follow()
         for run, result in zip(runs, results, strict=True):
