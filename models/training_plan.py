@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from models.divergence import DivergencePolicy
 from models.frozen import Frozen
 from models.ladder import ModelShape, num_params, num_params_non_embedding, train_flops
 
@@ -30,6 +31,7 @@ class TrainingConfig(Frozen):
     adam_beta2: float = Field(default=0.95, ge=0, lt=1)
     gradient_clip: PositiveFloat = 1.0
     precision: Literal["fp32", "bf16"] = "fp32"
+    divergence: DivergencePolicy = DivergencePolicy()
 
     @model_validator(mode="after")
     def _batch_is_whole_sequences(self) -> Self:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch.distributed
 
-from tasks import pretrain_worker
+from tasks import training_engine
 from tasks.atomic import read_json
+from tasks.heartbeat import Heartbeat
 from tasks.pretrain_worker import Training
 from tasks.run_directory import Launch, RunDirectory
 from tasks.tokenize_corpus import load_tokens
@@ -26,9 +27,9 @@ class Interrupted(Exception):
 class InterruptedTraining(Training):
     """Ends in the middle, after a checkpoint and some steps that are lost."""
 
-    def train_step(self) -> torch.Tensor:
+    def train_step(self) -> tuple[float, float, bool]:
         if self.step == self.plan.steps // 2:
-            self.save(0.0)
+            self.save()
         if self.step == self.plan.steps // 2 + 3:
             raise Interrupted
         return super().train_step()
@@ -36,9 +37,10 @@ class InterruptedTraining(Training):
 
 def main() -> None:
     launch = Launch.model_validate(read_json(next(argument for argument in sys.argv if argument.endswith(".json"))))
-    pretrain_worker.start_ranks()
+    training_engine.start_ranks()
     corpus = load_tokens(Path(launch.tokens).resolve())
     spec = RunDirectory(launch.run_keys[0]).spec()
+    heartbeat = Heartbeat(Path("heartbeats"), torch.distributed.get_rank())
     start, first = Path.cwd(), torch.distributed.get_rank() == 0
     for stage in STAGES:
         order = launch.model_copy(update={"hardware": launch.hardware.model_copy(update={"zero_stage": stage})})
@@ -56,10 +58,10 @@ def main() -> None:
             stream = spec.stream(corpus.tokens_by_domain)
             if suffix:
                 try:
-                    InterruptedTraining(run, order, stream).train()
+                    InterruptedTraining(run, order, stream, heartbeat).train()
                 except Interrupted:
                     torch.distributed.barrier()
-            Training(run, order, stream).train()
+            Training(run, order, stream, heartbeat).train()
     torch.distributed.barrier()
     os._exit(0)  # on a busy machine gloo's threads may abort a process that ends in the ordinary way, after all is done
 

@@ -15,8 +15,9 @@ from models.frozen import StudyError
 from models.hardware import Hardware
 from models.ladder import Ladder, Seeds, num_params
 from models.training_plan import TrainingConfig
-from tasks import layout, pretrain
-from tasks.pretrain import command, planned_runs, resolve_weights, started
+from tasks import launches, layout, pretrain
+from tasks.launches import command, started
+from tasks.pretrain import planned_runs, resolve_weights
 from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult
 from tasks.stage import MAY_HEAL
 from tasks.study import Mixture, Study
@@ -85,7 +86,7 @@ def test_ranks_that_cannot_share_a_batch_are_refused_before_anything_starts(stud
     three = study.model_copy(update={"hardware": Hardware(ranks=3)})
     with pytest.raises(StudyError, match="batches of 8 sequences, which 3 ranks can't share evenly"):
         pretrain.pretrain(three, "even")
-    assert not pretrain.LAUNCHES.exists()
+    assert not launches.LAUNCHES.exists()
 
 
 def test_an_unknown_mixture_is_named_with_the_nearest(study):
@@ -96,11 +97,11 @@ def test_an_unknown_mixture_is_named_with_the_nearest(study):
 def test_ranks_of_a_host_file_are_counted_over_all_hosts(tmp_path):
     (tmp_path / "hosts").write_text("# two machines\nalpha slots=4\n\nbeta slots=4\n")
     hardware = Hardware(ranks=4, hostfile=str(tmp_path / "hosts"))
-    assert pretrain.hosts(hardware) == ["alpha", "beta"]
+    assert launches.hosts(hardware) == ["alpha", "beta"]
     launcher = ["-m", "deepspeed.launcher.runner", "--hostfile", str(tmp_path / "hosts"), "--num_gpus", "4"]
     assert command(hardware, Path("launch.json"))[1:] == [*launcher, "--module", "tasks.pretrain_worker", "launch.json"]
     with pytest.raises(StudyError, match="nowhere can't be read"):
-        pretrain.hosts(Hardware(hostfile="nowhere"))
+        launches.hosts(Hardware(hostfile="nowhere"))
 
 
 def files_of(directory: Path) -> dict[str, bytes]:
