@@ -12,7 +12,7 @@ demo: $(VENV)/ready  ## the whole default study, from raw text to a verdict
 	assay verdict
 
 test: test-fast  ## all tests; those that start servers or train have the machine for themselves
-	pytest -n auto -m slow tests/models tests/published
+	pytest -n auto -m slow --timeout 1800 tests/models tests/published
 	pytest -m "slow and not patient" --ignore=tests/models --ignore=tests/published
 
 test-patient: $(VENV)/ready  ## tests that wait for minutes: a machine that is lost is missed after two

@@ -5,8 +5,8 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from tasks import layout
 from tasks.atomic import replace_directory, write_json
 from tasks.heartbeat import Pulse, heartbeats_of
 from tasks.launches import LAUNCHES, command, hosts, raise_if_hung, raise_why_unfinished, started
-from tasks.run_directory import Launch, RunDirectory, RunResult, RunSpec, code_md5
+from tasks.run_directory import Launch, RunDirectory, RunResult, RunSpec, StageWeights, code_md5
 from tasks.stage import main
 from tasks.study import Study
 from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
@@ -36,6 +36,12 @@ class PlannedRun:
     plan: TrainingPlan
     stream: TokenStream
     snapshot_steps: tuple[int, ...]
+    trunks: tuple["PlannedRun", ...] = ()  # shorter horizons from whose trunk it can go on, the longest first
+
+    @property
+    def shared_steps(self) -> int:
+        """Its first steps, as far as they are those of a shorter horizon and are trained there."""
+        return max((run.plan.trunk_steps or 0 for run in self.trunks), default=0)
 
     @property
     def directory(self) -> RunDirectory:
@@ -50,8 +56,9 @@ class Follower(Protocol):
     def finish(self, result: RunResult, rows: list[dict[str, Any]]) -> object: ...
 
 
-def pretrain(study: Study, mixture: str, follower: Follower | None = None) -> list[RunResult]:
-    """Writes `results/runs/<mixture>`. Results are in place before the follower is told of them.
+def pretrain(study: Study, mixture: str, begin_to_follow: Callable[[], Follower] | None = None) -> list[RunResult]:
+    """Writes `results/runs/<mixture>`. Results are in place before the follower is told of them; it is asked for when the ranks have been started,
+    which take as long as it to be ready.
 
     Raises:
         StudyError: when weights, budget, caps or hardware can't be met, and when the launch ended before all runs were finished.
@@ -65,12 +72,13 @@ def pretrain(study: Study, mixture: str, follower: Follower | None = None) -> li
             locks.enter_context(RunDirectory(key).lock())
         waiting = {run.spec.key: run for run in runs if not run.directory.holds(run.snapshot_steps)}
         if waiting:
-            launch(mixture, list(waiting.values()), study, follower)
+            launch(mixture, list(waiting.values()), study, begin_to_follow)
         results = [result_of(run, mixture, recipe) for run in runs]
         with replace_directory(layout.RUNS / mixture) as directory:
             for run, result in zip(runs, results, strict=True):
                 publish(run, result, directory / result.run)
-    if follower:
+    if begin_to_follow:
+        follower = begin_to_follow()
         for run, result in zip(runs, results, strict=True):
             follower.finish(result, run.directory.metrics())
     return results
@@ -84,16 +92,25 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
     """
     config = study.mixtures[mixture]
     weights = resolve_weights(config.weights, corpus, f"mixtures.{mixture}.weights")
-    runs = []
+    stages = tuple(
+        StageWeights(after=stage.after, weights_by_domain=resolve_weights(stage.weights, corpus, f"mixtures.{mixture}.stages.{number}.weights"))
+        for number, stage in enumerate(config.stages)
+    )
+    domains = sorted({domain for of_stage in (weights, *(stage.weights_by_domain for stage in stages)) for domain in of_stage})
+    vocab_size, sequence_length = corpus.manifest.vocab_size, study.training.sequence_length
+    runs: list[PlannedRun] = []
     for rung in study.ladder.runs():
+        shortest = study.ladder.budgets[0].tokens(rung.shape, vocab_size, sequence_length)
         spec = RunSpec(
             shape=rung.shape,
-            vocab_size=corpus.manifest.vocab_size,
-            budget_tokens=rung.budget_tokens(corpus.manifest.vocab_size),
+            vocab_size=vocab_size,
+            budget_tokens=rung.budget_tokens(vocab_size, sequence_length),
+            shortest_budget_tokens=shortest if study.training.shared_trunk else None,
             training=study.training,
             weights_by_domain=weights,
+            stages=stages,
             max_epochs=config.max_epochs,
-            tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in weights},
+            tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in domains},
             initialization_seed=rung.seeds.initialization,
             data_seed=rung.seeds.data,
             code_md5=code_md5(),
@@ -102,8 +119,15 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             plan, stream = spec.plan, spec.stream(corpus.tokens_by_domain)
         except ValueError as error:
             raise StudyError(f"Run {rung.name} of mixture '{mixture}' can't be trained: {error}.") from None
-        runs.append(PlannedRun(rung, spec, plan, stream, plan.snapshot_steps(study.ladder.snapshots)))
+        run = PlannedRun(rung, spec, plan, stream, plan.snapshot_steps(study.ladder.snapshots))
+        runs.append(replace(run, trunks=tuple(shorter for shorter in reversed(runs) if has_trunk_of(run, shorter))))
     return runs
+
+
+def has_trunk_of(run: PlannedRun, shorter: PlannedRun) -> bool:
+    """Whether the steps before the shorter run's decay are those with which `run` begins, and no model of `run` is kept among them."""
+    same = (run.rung.size, run.rung.seeds) == (shorter.rung.size, shorter.rung.seeds) and shorter.plan.trunk_steps
+    return bool(same) and not any(step <= (shorter.plan.trunk_steps or 0) for step in run.snapshot_steps)
 
 
 def resolve_weights(weights: dict[str, float] | str, corpus: TokenizedCorpus, where: str) -> dict[str, float]:
@@ -129,7 +153,7 @@ def resolve_weights(weights: dict[str, float] | str, corpus: TokenizedCorpus, wh
     return {domain: weight for domain, weight in sorted(weights.items()) if weight > 0}
 
 
-def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Follower | None) -> None:
+def launch(mixture: str, runs: list[PlannedRun], study: Study, begin_to_follow: Callable[[], Follower] | None) -> None:
     """Trains `runs` in one launch and waits for it. The launcher's exit code is not trusted: what counts are the runs' results.
 
     Raises:
@@ -148,6 +172,7 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Followe
     launch_file, log_file = LAUNCHES / f"{mixture}.json", LAUNCHES / f"{mixture}.log"
     order = Launch(
         run_keys=tuple(run.spec.key for run in runs),
+        trunks_by_run={run.spec.key: tuple(shorter.spec.key for shorter in run.trunks) for run in runs if run.trunks},
         tokens=str(layout.TOKENS / study.mixtures[mixture].recipe),
         snapshots=study.ladder.snapshots,
         hardware=study.hardware,
@@ -155,7 +180,8 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Followe
     write_json(launch_file, order.model_dump(mode="json"))
     with log_file.open("wb") as log, started(command(study.hardware, launch_file), log.fileno()) as launcher:
         hung = partial(raise_if_hung, Pulse(heartbeats_of(launch_file)), study.hardware.hang_seconds, f"mixture '{mixture}'", log_file)
-        wait(launcher, mixture, runs, hung, partial(follow, follower, mixture, study.mixtures[mixture].recipe) if follower else None)
+        followed = partial(follow, begin_to_follow(), mixture, study.mixtures[mixture].recipe) if begin_to_follow else None
+        wait(launcher, mixture, runs, hung, followed)
     missing = [run.rung.name for run in runs if not run.directory.holds(run.snapshot_steps)]
     if missing:
         ended = f"first {missing[0]}; the launcher exited with {launcher.returncode}"
@@ -211,11 +237,13 @@ def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
         target_steps=plan.steps,
         steps=outcome.steps,
         lost_steps=outcome.lost_steps,
+        shared_steps=run.shared_steps,
         train_flops=plan.train_flops * outcome.steps / plan.steps,
         final_train_loss=outcome.final_train_loss,
         learning_rate=plan.peak_learning_rate,
         batch_tokens=plan.batch_tokens,
-        weights_by_domain=spec.weights_by_domain,
+        weights_by_domain=spec.mean_weights_by_domain,
+        stages=spec.all_stages,
         tokens_by_domain=run.stream.tokens_by_domain(sequences),
         unique_tokens_by_domain=unique,
         tokens_md5_by_domain=spec.tokens_md5_by_domain,
@@ -239,9 +267,14 @@ def publish(run: PlannedRun, result: RunResult, directory: Path) -> None:
 
 
 def pretrain_and_record(study: Study, mixture: str) -> None:
-    from tasks.tracking import Record
+    with ExitStack() as following:
 
-    with Record(study) as record:
+        @cache
+        def record() -> Follower:
+            from tasks.tracking import Record  # MLflow takes seconds to import
+
+            return following.enter_context(Record(study))
+
         pretrain(study, mixture, record)
 
 

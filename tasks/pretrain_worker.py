@@ -8,6 +8,7 @@ import argparse
 import gc
 import shutil
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -18,10 +19,11 @@ from safetensors.torch import load_file
 
 from models.divergence import Guard
 from models.frozen import StudyError
+from models.model_average import average_models
 from models.proxy_lm import ProxyLM
 from models.token_stream import TokenStream
 from models.training_plan import largest_divisor
-from tasks.atomic import read_json
+from tasks.atomic import read_json, replace_directory
 from tasks.checkpoints import Checkpoint, Checkpoints
 from tasks.heartbeat import Heartbeat, heartbeats_of
 from tasks.processes import end_with_standard_input
@@ -63,13 +65,15 @@ class Training:
         self.spec = run.spec()
         self.plan, self.policy = self.spec.plan, self.spec.training.divergence
         self.snapshot_steps = self.plan.snapshot_steps(launch.snapshots)
+        self.kept_steps = {*self.snapshot_steps, *self.plan.averaged_steps}  # after which the model is written down
+        self.trunks = [Checkpoints(RunDirectory(key).trunk) for key in launch.trunks_by_run.get(run.path.name, ())]
         self.rank, self.ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
         self.rank_sequences = self.plan.batch_sequences // self.ranks
         self.micro_sequences = largest_divisor(self.rank_sequences, self.hardware.micro_batch_sequences)
         model = ProxyLM(self.spec.shape, self.spec.vocab_size, self.spec.initialization_seed)
         self.engine = Engine(model, self.spec.training, self.hardware, self.plan.batch_sequences, self.micro_sequences)
         self.checkpoints = Checkpoints(run.checkpoints)
-        self.step = 0
+        self.step = self.first_step = 0  # before the first, steps were a shorter horizon's
         self.rows: list[dict[str, Any]] = []
         self.interval_losses: list[float] = []
         self.guard = Guard(self.policy)
@@ -82,7 +86,7 @@ class Training:
         self.resume()
         status: Literal["completed", "diverged"] = "completed"
         if self.policy.then == "rewind" and self.step == 0:
-            self.save(is_anchor=True)
+            self.save(self.checkpoints, is_anchor=True)
         while self.step < self.plan.steps:
             loss, norm, checkpoint_is_due = self.train_step()
             self.step += 1
@@ -94,11 +98,13 @@ class Training:
                 break
             if self.plan.is_logged(self.step) and self.interval_losses:
                 self.log(norm)
-            if self.step in self.snapshot_steps:
+            if self.step in self.kept_steps:
                 self.engine.export(self.run.snapshot(self.step), self.plan.sequence_length)
+            if self.step == self.plan.trunk_steps:
+                self.save(Checkpoints(self.run.trunk))
             is_anchor = self.policy.then == "rewind" and self.step % self.policy.rewind_steps == 0
             if checkpoint_is_due or is_anchor:
-                self.save(is_anchor)
+                self.save(self.checkpoints, is_anchor)
         self.finish(status)
 
     def train_step(self) -> tuple[float, float, bool]:
@@ -159,7 +165,7 @@ class Training:
         if self.rank == 0:
             self.run.add_metrics(self.rows[-1])
 
-    def save(self, is_anchor: bool = False) -> None:
+    def save(self, to: Checkpoints, is_anchor: bool = False) -> None:
         """Writes a checkpoint: all that the rest of the run depends on. The stream and dropout are functions of the step."""
         state = self.engine.state()
         if is_anchor:
@@ -172,8 +178,9 @@ class Training:
                 "anchors": self.anchors,
                 "lost_steps": self.lost_steps,
                 "seconds": self.seconds(),
+                "first_step": self.first_step,
             }
-            self.checkpoints.add(self.step, state, facts, self.hardware.checkpoints_kept, self.needed_anchors())
+            to.add(self.step, state, facts, self.hardware.checkpoints_kept, self.needed_anchors())
         torch.distributed.barrier()
         self.saved = time.monotonic()
 
@@ -183,23 +190,30 @@ class Training:
         return [anchor for anchor in self.anchors if anchor >= self.anchor_before(min(newest))]
 
     def resume(self) -> None:
-        """Goes on from the newest checkpoint from which that is possible, if there is one."""
+        """Goes on from the newest checkpoint from which that is possible, if there is one; else from the longest trunk of a shorter horizon."""
         chosen: list[Any] = [None]
         if self.rank == 0:
-            chosen[0] = self.checkpoints.newest_whole(self.has_snapshots_before)
+            chosen[0] = next(self._starting_points(), None)
         torch.distributed.broadcast_object_list(chosen)
-        if (checkpoint := chosen[0]) is not None:
-            self.engine.restore(load_file(self.checkpoints.path(checkpoint)))
+        if chosen[0] is not None:
+            checkpoints, checkpoint = chosen[0]
+            self.engine.restore(load_file(checkpoints.path(checkpoint)))
             facts = checkpoint.facts
             self.step, self.rows, self.interval_losses = checkpoint.step, facts["rows"], facts["interval_losses"]
             self.guard = Guard(self.policy, **facts["guard"])
-            self.anchors, self.lost_steps, self.seconds_before = facts["anchors"], facts["lost_steps"], facts["seconds"]
+            self.anchors, self.lost_steps = facts["anchors"], facts["lost_steps"]
+            is_own = checkpoints.directory == self.run.checkpoints
+            self.first_step, self.seconds_before = (facts["first_step"], facts["seconds"]) if is_own else (self.step, 0.0)
         if self.rank == 0:
             self.run.write_metrics(self.rows)
 
-    def has_snapshots_before(self, checkpoint: Checkpoint) -> bool:
-        """Whether the snapshots that were to be kept before it were kept."""
-        return all(self.run.snapshot(step).exists() for step in self.snapshot_steps if step <= checkpoint.step)
+    def _starting_points(self) -> Iterator[tuple[Checkpoints, Checkpoint]]:
+        for checkpoints in (self.checkpoints, *self.trunks):
+            if checkpoint := checkpoints.newest_whole(self.has_kept_models_before):
+                yield checkpoints, checkpoint
+
+    def has_kept_models_before(self, checkpoint: Checkpoint) -> bool:
+        return all(self.run.snapshot(step).exists() for step in self.kept_steps if step <= checkpoint.step)
 
     def seconds(self) -> float:
         """Of this run, over all attempts, without what was lost."""
@@ -207,11 +221,16 @@ class Training:
 
     def finish(self, status: Literal["completed", "diverged"]) -> None:
         """The model, the timing and, last, the result; then the checkpoints can go."""
-        if status == "completed":
+        averaged = self.plan.averaged_steps
+        if status == "completed" and not averaged:
             self.engine.export(self.run.model, self.plan.sequence_length)
         if self.rank == 0:
-            self.run.conclude(status, self.step, self.lost_steps, self.rows, self.seconds(), self.ranks)
-            shutil.rmtree(self.run.checkpoints, ignore_errors=True)
+            if status == "completed" and averaged:
+                with replace_directory(self.run.model) as directory:
+                    average_models([self.run.snapshot(step) for step in averaged], directory)
+            self.run.conclude(status, self.step, self.rows, self.seconds(), self.ranks, self.first_step, self.lost_steps)
+            for no_longer_needed in (self.run.checkpoints, *(self.run.snapshot(step) for step in averaged if step not in self.snapshot_steps)):
+                shutil.rmtree(no_longer_needed, ignore_errors=True)
         self.engine.destroy()
 
 

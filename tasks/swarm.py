@@ -13,7 +13,7 @@ from pyarrow import csv
 
 from models import training_plan
 from models.frozen import StudyError, nearest
-from models.ladder import PRESETS, LadderRun, Seeds, num_params
+from models.ladder import PRESETS, LadderRun, Seeds
 from models.swarm_mixtures import sample_mixtures
 from models.token_stream import natural_weights
 from tasks import layout
@@ -73,8 +73,8 @@ def planned_members(study: Study, name: str, corpus: TokenizedCorpus) -> list[Pl
     swarm = study.swarms[name]
     shape, vocab_size = PRESETS[swarm.size], corpus.manifest.vocab_size
     seeds = Seeds.of(swarm.seed)
-    rung = LadderRun(size=swarm.size, tokens_per_parameter=swarm.tokens_per_parameter, seeds=seeds)
-    budget_tokens = round(swarm.tokens_per_parameter * num_params(shape, vocab_size))
+    rung = LadderRun(size=swarm.size, budget=swarm.budget, seeds=seeds)
+    budget_tokens = rung.budget_tokens(vocab_size, study.training.sequence_length)
     try:
         num_sequences = training_plan.plan(shape, vocab_size, budget_tokens, study.training).num_sequences
     except ValueError as error:

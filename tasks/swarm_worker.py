@@ -23,11 +23,12 @@ from torch import Tensor
 from models.divergence import Guard
 from models.hardware import Hardware
 from models.ladder import num_params
+from models.model_average import average_models
 from models.proxy_lm import export_llama
 from models.proxy_swarm import ProxySwarm
 from models.training_plan import TrainingConfig, largest_divisor
 from tasks.atomic import read_json, replace_directory
-from tasks.checkpoints import Checkpoints
+from tasks.checkpoints import Checkpoint, Checkpoints
 from tasks.heartbeat import Heartbeat, heartbeats_of
 from tasks.processes import end_with_standard_input
 from tasks.run_directory import RunDirectory, SwarmLaunch
@@ -81,12 +82,15 @@ class Member:
         self.guard = Guard(self.spec.training.divergence)
         self.checkpoints = Checkpoints(run.checkpoints)
         self.state: dict[str, Tensor] | None = None
-        if last := self.checkpoints.newest_whole():
+        if last := self.checkpoints.newest_whole(self._has_kept_models_before):
             self.state = load_file(self.checkpoints.path(last))
             self.step = last.step
             self.seconds, self.rows, self.interval_losses = (last.facts[key] for key in ("seconds", "rows", "interval_losses"))
             self.guard = Guard(self.spec.training.divergence, **last.facts["guard"])
         run.write_metrics(self.rows)
+
+    def _has_kept_models_before(self, checkpoint: Checkpoint) -> bool:
+        return all(self.run.snapshot(step).exists() for step in self.plan.averaged_steps if step <= checkpoint.step)
 
     def write_checkpoint(self, state: dict[str, Tensor], seconds: float, keep: int) -> None:
         facts = {"seconds": self.seconds + seconds, "rows": self.rows, "interval_losses": self.interval_losses, "guard": self.guard.state()}
@@ -138,6 +142,8 @@ class Stack:
                 member.interval_losses.append(losses[index])
                 if self.plan.is_logged(self.step):
                     member.log(norms[index])
+                if self.step in self.plan.averaged_steps:
+                    self.export(index, member.run.snapshot(self.step))
             if time.monotonic() - saved > self.hardware.checkpoint_every_seconds and self.step < self.plan.steps:
                 for index in self.alive:
                     seconds = (time.monotonic() - started) / len(self.members)
@@ -167,11 +173,18 @@ class Stack:
         """The model and, last, the result of one member; then its checkpoints can go. Its time is its share of the stack's."""
         member = self.members[index]
         self.alive.remove(index)
-        if status == "completed":
+        if status == "completed" and self.plan.averaged_steps:
             with replace_directory(member.run.model) as directory:
-                export_llama(self.swarm.member(index), directory, self.plan.sequence_length)
-        member.run.conclude(status, member.step, 0, member.rows, member.seconds + seconds / len(self.members), ranks=1)
-        shutil.rmtree(member.run.checkpoints, ignore_errors=True)
+                average_models([member.run.snapshot(step) for step in self.plan.averaged_steps], directory)
+        elif status == "completed":
+            self.export(index, member.run.model)
+        member.run.conclude(status, member.step, member.rows, member.seconds + seconds / len(self.members), ranks=1)
+        for no_longer_needed in (member.run.checkpoints, member.run.snapshots):
+            shutil.rmtree(no_longer_needed, ignore_errors=True)
+
+    def export(self, index: int, to: Path) -> None:
+        with replace_directory(to) as directory:
+            export_llama(self.swarm.member(index), directory, self.plan.sequence_length)
 
     def _state(self, index: int) -> dict[str, Tensor]:
         """A member's slice of parameters and moments."""

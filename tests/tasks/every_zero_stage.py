@@ -37,7 +37,7 @@ class InterruptedTraining(Training):
 
     def train_step(self) -> tuple[float, float, bool]:
         if self.step == self.plan.steps // 2:
-            self.save()
+            self.save(self.checkpoints)
         if self.step == self.plan.steps // 2 + 3:
             raise Interrupted
         return super().train_step()

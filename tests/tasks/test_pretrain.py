@@ -21,7 +21,7 @@ from tasks.launches import command, started
 from tasks.pretrain import planned_runs, resolve_weights
 from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult
 from tasks.stage import MAY_HEAL
-from tasks.study import Mixture, Study
+from tasks.study import Mixture, MixtureStage, Study
 from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
 from tasks.train_tokenizer import train_bpe
 from tests.tasks.token_shards import write_token_shards
@@ -69,6 +69,18 @@ def test_the_same_weights_however_given_are_the_same_runs(study, corpus):
     natural = study.model_copy(update={"mixtures": {"m": Mixture(recipe="raw", weights="natural", max_epochs=None)}})
     given = study.model_copy(update={"mixtures": {"n": Mixture(recipe="raw", weights={"legal": 0.25, "code": 0.75}, max_epochs=None)}})
     assert [run.spec.key for run in planned_runs(natural, "m", corpus)] == [run.spec.key for run in planned_runs(given, "n", corpus)]
+
+
+def test_stages_are_shares_of_the_budget_and_a_result_has_the_mean_of_their_weights(study, corpus):
+    stages = (MixtureStage(after=0.5, weights="natural"), MixtureStage(after=0.75, weights={"legal": 1.0}))
+    staged = study.model_copy(update={"mixtures": {"m": Mixture(recipe="raw", weights={"code": 1.0}, stages=stages)}})
+    run = planned_runs(staged, "m", corpus)[0]
+    assert run.spec.tokens_md5_by_domain.keys() == {"code", "legal"}
+    assert run.plan.num_sequences == 320
+    assert [run.stream.tokens_by_domain(sequences)["legal"] / 64 for sequences in (160, 240, 320)] == [0, 20, 100]
+    assert run.spec.mean_weights_by_domain == pytest.approx({"code": 0.6875, "legal": 0.3125})
+    read = run.stream.tokens_by_domain(320)
+    assert read == {domain: weight * 320 * 64 for domain, weight in run.spec.mean_weights_by_domain.items()}
 
 
 def test_a_cap_on_epochs_that_cannot_be_kept_is_a_sentence(study, corpus):
