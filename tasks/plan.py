@@ -7,7 +7,8 @@ from models.frozen import StudyError
 from models.ladder import Budget, LadderRun, num_params, num_params_non_embedding
 from models.training_plan import TrainingPlan, shared_steps
 from tasks import layout
-from tasks.pretrain import PlannedRun, hosts, planned_runs
+from tasks.launches import hosts
+from tasks.pretrain import PlannedRun, planned_runs
 from tasks.study import Study, lineage, load_study
 from tasks.study_plan import EpochsPlan, RungPlan, StudyPlan, Trained, total
 from tasks.throughput import Setting, Throughput, known_throughputs, measure, setting_of, with_estimates

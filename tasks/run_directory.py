@@ -16,12 +16,13 @@ from models.ladder import ModelShape
 from models.token_stream import TokenStream
 from models.training_plan import TrainingConfig, TrainingPlan, plan
 from tasks import layout
-from tasks.atomic import read_json, write_json
+from tasks.atomic import read_json, replace_file, write_json
 
 PROJECT = Path(__file__).resolve().parent.parent
 
 # The files that decide a run's weights; a change of one makes every run another run. The last trains it.
 OF_ALL_RUNS = (
+    "models/divergence.py",
     "models/domain_order.py",
     "models/ladder.py",
     "models/learning_rate.py",
@@ -30,7 +31,7 @@ OF_ALL_RUNS = (
     "models/token_stream.py",
     "models/training_plan.py",
 )
-CODE = (*OF_ALL_RUNS, "tasks/pretrain_worker.py")
+CODE = (*OF_ALL_RUNS, "tasks/training_engine.py", "tasks/pretrain_worker.py")
 SWARM_CODE = (*OF_ALL_RUNS, "models/proxy_swarm.py", "tasks/swarm_worker.py")
 FINAL_ROWS = 5  # of metrics, whose mean loss is the final one: a tenth of a run
 
@@ -109,6 +110,7 @@ class RunOutcome(Frozen):
 
     status: Literal["completed", "diverged"]
     steps: int
+    lost_steps: int = 0  # of these: read, but skipped or rewound
     final_train_loss: float | None
 
 
@@ -155,11 +157,26 @@ class RunDirectory:
             return []
         return [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
 
+    def write_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
+        with replace_file(self.metrics_file) as path:
+            path.write_text("".join(map(metrics_line, rows)), encoding="utf-8")
+
+    def add_metrics(self, row: dict[str, Any]) -> None:
+        with self.metrics_file.open("a", encoding="utf-8") as file:
+            file.write(metrics_line(row))
+
     def write_spec(self, spec: RunSpec) -> None:
         write_json(self.spec_file, spec.model_dump(mode="json"))
 
     def conclude(
-        self, status: Literal["completed", "diverged"], steps: int, rows: list[dict[str, Any]], seconds: float, ranks: int, first_step: int = 0
+        self,
+        status: Literal["completed", "diverged"],
+        steps: int,
+        rows: list[dict[str, Any]],
+        seconds: float,
+        ranks: int,
+        first_step: int = 0,
+        lost_steps: int = 0,
     ) -> None:
         """Writes the timing and, last, the result. `seconds`: of wall time, that were this run's. `first_step`: before it, steps were a shorter
         horizon's."""
@@ -167,7 +184,11 @@ class RunDirectory:
         write_json(self.timing_file, {"wall_seconds": seconds, "tokens_per_second": tokens / seconds, "ranks": ranks, "first_step": first_step})
         final = [row["train_loss"] for row in rows[-FINAL_ROWS:]]
         loss = sum(final) / len(final) if status == "completed" else None
-        write_json(self.result_file, RunOutcome(status=status, steps=steps, final_train_loss=loss).model_dump())
+        write_json(self.result_file, RunOutcome(status=status, steps=steps, lost_steps=lost_steps, final_train_loss=loss).model_dump())
+
+
+def metrics_line(row: dict[str, Any]) -> str:
+    return json.dumps(row, sort_keys=True, allow_nan=False) + "\n"  # sorted, as rows are that come back from a checkpoint
 
 
 class Launch(Frozen):
@@ -206,6 +227,7 @@ class RunResult(Frozen):
     tokens_seen: int
     target_steps: int
     steps: int
+    lost_steps: int = 0  # of these: read, but skipped or rewound (training.divergence)
     shared_steps: int = 0  # the first ones, that a shorter horizon of the ladder has too: they are trained once
     train_flops: float  # of the model, shared steps included
     final_train_loss: float | None  # nats per token, mean of the last tenth of the run; None when diverged
