@@ -123,7 +123,7 @@ def _epochs(study: Study, mixture: str, runs: list[PlannedRun]) -> list[EpochsPl
             domain=domain,
             weight=weight,
             unique_tokens=(unique := unique_tokens[domain]),
-            epochs=weight * longest.plan.tokens_seen / unique,
+            epochs=weight * longest.plan.tokens_seen / unique / longest.spec.corpus_share,
             trained_epochs=trained.get(domain),
             target_epochs=weight * study.target.tokens / unique,
         )

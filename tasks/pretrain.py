@@ -110,6 +110,7 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             weights_by_domain=weights,
             stages=stages,
             max_epochs=config.max_epochs,
+            simulated_tokens=config.simulated_tokens,
             tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in domains},
             initialization_seed=rung.seeds.initialization,
             data_seed=rung.seeds.data,
@@ -248,6 +249,7 @@ def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
         unique_tokens_by_domain=unique,
         tokens_md5_by_domain=spec.tokens_md5_by_domain,
         epochs_by_domain=run.stream.epochs_by_domain(sequences),
+        corpus_share=spec.corpus_share,
     )
 
 

@@ -63,6 +63,7 @@ class RunSpec(Frozen):
     weights_by_domain: dict[str, float]
     stages: tuple[StageWeights, ...] = ()  # later weights, in their order
     max_epochs: float | dict[str, float] | None
+    simulated_tokens: float | None = None  # of the training whose repetition the run imitates
     tokens_md5_by_domain: dict[str, str]
     initialization_seed: int
     data_seed: int
@@ -83,9 +84,25 @@ class RunSpec(Frozen):
         Raises:
             ValueError: when weights, budget and cap on epochs can't be met together.
         """
+        if self.corpus_share > 1:
+            raise ValueError(f"its {self.plan.tokens_seen:,} tokens are more than simulated_tokens {self.simulated_tokens:,.0f}")
         total = self.plan.num_sequences
         later = [Segment(start_sequence=round(stage.after * total), weights_by_domain=stage.weights_by_domain) for stage in self.stages]
-        return TokenStream(tokens_by_domain, self.weights_by_domain, self.training.sequence_length, total, self.data_seed, self.max_epochs, later)
+        return TokenStream(
+            tokens_by_domain,
+            self.weights_by_domain,
+            self.training.sequence_length,
+            total,
+            self.data_seed,
+            self.max_epochs,
+            later,
+            self.corpus_share,
+        )
+
+    @property
+    def corpus_share(self) -> float:
+        """Of each domain, what the run reads at all."""
+        return self.plan.tokens_seen / self.simulated_tokens if self.simulated_tokens else 1.0
 
     @property
     def all_stages(self) -> tuple[StageWeights, ...]:
@@ -238,7 +255,14 @@ class RunResult(Frozen):
     tokens_by_domain: dict[str, int]  # read in training
     unique_tokens_by_domain: dict[str, int]  # in the corpus
     tokens_md5_by_domain: dict[str, str]  # which version of the corpus: the spec's
-    epochs_by_domain: dict[str, float]
+    epochs_by_domain: dict[str, float]  # of what the run may read of the corpus
+    corpus_share: float = 1.0  # of each domain, what the run may read: less where it repeats as often as a larger training would
+
+    @property
+    def planned_epochs_by_domain(self) -> dict[str, float]:
+        """Of a run that came to its last step."""
+        whole = self.epochs_by_domain_at(self.target_steps * self.batch_tokens)
+        return {domain: epochs / self.corpus_share for domain, epochs in whole.items()}
 
     def epochs_by_domain_at(self, tokens: float) -> dict[str, float]:
         """How often the same weights would read each domain in a run of `tokens`, such as the target's."""

@@ -61,11 +61,15 @@ class Mixture(Frozen):
 
     recipe: Name = Field(description="whose corpus is read")
     weights: Weights = Field(description="by domain, of tokens; `natural` is the corpus' own shares")
-    stages: tuple[MixtureStage, ...] = Field(
-        default=(), description="other weights later in a run, such as an annealing phase: {after: 0.9, weights: ...}"
-    )
+    stages: tuple[MixtureStage, ...] = Field(default=(), description="other weights later in a run, as for annealing: {after: 0.9, weights: ...}")
     max_epochs: PositiveFloat | dict[Name, PositiveFloat] | None = Field(
         default=None, description="cap on how often any domain may be repeated in a run, or caps by domain"
+    )
+
+    simulated_tokens: PositiveFloat | None = Field(
+        default=None,
+        description="tokens of the training whose repetition each run imitates, usually target.tokens: a run reads only as much of each domain as it "
+        "repeats as often as such a training repeats the whole; absent: all there is",
     )
 
     @model_validator(mode="after")

@@ -27,6 +27,7 @@ OTHERS = {
     "weights_by_domain": {"a": 0.4, "b": 0.6},
     "stages": (StageWeights(after=0.9, weights_by_domain={"a": 1.0}),),
     "max_epochs": 4.0,
+    "simulated_tokens": 1e9,
     "tokens_md5_by_domain": {"a": "1", "b": "3"},
     "initialization_seed": 2,
     "data_seed": 2,
