@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from models.divergence import DivergencePolicy
 from models.frozen import Frozen
 from models.ladder import ModelShape, num_params, num_params_non_embedding, train_flops
 from models.learning_rate import ScheduleName, cosine, one_minus_sqrt, power
@@ -44,6 +45,7 @@ class TrainingConfig(Frozen):
     adam_beta2: float = Field(default=0.95, ge=0, lt=1)
     gradient_clip: PositiveFloat = 1.0
     precision: Literal["fp32", "bf16"] = "fp32"
+    divergence: DivergencePolicy = DivergencePolicy()
 
     @model_validator(mode="after")
     def _batch_is_whole_sequences(self) -> Self:
@@ -55,6 +57,8 @@ class TrainingConfig(Frozen):
     def _phases_fit(self) -> Self:
         if self.shared_trunk and self.schedule not in ("wsd", "power"):
             raise ValueError(f"shared_trunk is for the schedules wsd and power; {self.schedule} depends on its horizon from the start")
+        if self.shared_trunk and self.divergence.then == "rewind":
+            raise ValueError("shared_trunk has no checkpoints to rewind to before the trunk's end: set divergence.then to skip or stop")
         if self.schedule in ("wsd", "power") and self.warmup_share + self.decay_share > 1:
             raise ValueError(f"warmup_share {self.warmup_share:g} and decay_share {self.decay_share:g} are more than the whole run")
         return self

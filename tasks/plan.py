@@ -8,7 +8,8 @@ from models.ladder import Budget, LadderRun, num_params, num_params_non_embeddin
 from models.training_plan import TrainingPlan, shared_steps
 from models.weight_hooks.stream_hook import StreamHook
 from tasks import layout
-from tasks.pretrain import PlannedRun, hosts, planned_runs, with_references
+from tasks.launches import hosts
+from tasks.pretrain import PlannedRun, planned_runs, with_references
 from tasks.study import Study, lineage, load_study
 from tasks.study_plan import EpochsPlan, RungPlan, StudyPlan, Trained, total
 from tasks.throughput import Setting, Throughput, known_throughputs, measure, setting_of, with_estimates
@@ -125,7 +126,7 @@ def _epochs(study: Study, mixture: str, runs: list[PlannedRun]) -> list[EpochsPl
             domain=domain,
             weight=weight,
             unique_tokens=(unique := unique_tokens[domain]),
-            epochs=weight * longest.plan.tokens_seen / unique,
+            epochs=weight * longest.plan.tokens_seen / unique / longest.spec.corpus_share,
             trained_epochs=trained.get(domain),
             target_epochs=weight * study.target.tokens / unique,
         )

@@ -1,37 +1,32 @@
 """All runs of one mixture: sizes x budgets x seeds, trained by one DeepSpeed launch; what was trained before is not trained again."""
 
-import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 from models.frozen import StudyError, nearest
-from models.hardware import Hardware
 from models.ladder import LadderRun, num_params, num_params_non_embedding
 from models.token_stream import TokenStream, natural_weights
 from models.training_plan import TrainingPlan
 from models.weight_hooks.schedule import WeightSchedule
 from models.weight_hooks.stream_hook import StreamHook
 from tasks import layout
-from tasks.atomic import raise_if_full, replace_directory, write_json
-from tasks.run_directory import CODE, HOOK_CODE, PROJECT, Launch, RunDirectory, RunOutcome, RunResult, RunSpec, StageWeights, code_md5
-from tasks.stage import SENTENCE, TemporaryError, main
+from tasks.atomic import replace_directory, write_json
+from tasks.heartbeat import Pulse, heartbeats_of
+from tasks.launches import LAUNCHES, command, hosts, raise_if_hung, raise_why_unfinished, started
+from tasks.run_directory import CODE, HOOK_CODE, Launch, RunDirectory, RunOutcome, RunResult, RunSpec, StageWeights, code_md5
+from tasks.stage import main
 from tasks.study import Study
 from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
 
-LAUNCHES = layout.LOCAL / "launches"  # <mixture>.json, <mixture>.log
 POLL_SECONDS = 0.2
 FOLLOW_SECONDS = 5.0
-GRACE_SECONDS = 10.0  # between asking a launch to end and ending it
-LOG_TAIL_LINES = 30
 
 
 @dataclass(frozen=True)
@@ -144,6 +139,7 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             weights_by_domain=weights,
             stages=stages,
             max_epochs=config.max_epochs,
+            simulated_tokens=config.simulated_tokens,
             tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in domains},
             initialization_seed=rung.seeds.initialization,
             data_seed=rung.seeds.data,
@@ -217,27 +213,22 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, begin_to_follow: 
     )
     write_json(launch_file, order.model_dump(mode="json"))
     with log_file.open("wb") as log, started(command(study.hardware, launch_file), log.fileno()) as launcher:
-        wait(launcher, mixture, runs, partial(follow, begin_to_follow(), mixture, study.mixtures[mixture].recipe) if begin_to_follow else None)
+        hung = partial(raise_if_hung, Pulse(heartbeats_of(launch_file)), study.hardware.hang_seconds, f"mixture '{mixture}'", log_file)
+        followed = partial(follow, begin_to_follow(), mixture, study.mixtures[mixture].recipe) if begin_to_follow else None
+        wait(launcher, mixture, runs, hung, followed)
     missing = [run.name for run in runs if not run.directory.holds(run.snapshot_steps)]
     if missing:
         ended = f"first {missing[0]}; the launcher exited with {launcher.returncode}"
         raise_why_unfinished(f"{len(missing)} of {len(runs)} runs of mixture '{mixture}' did not finish ({ended})", log_file)
 
 
-def raise_why_unfinished(sentence: str, log_file: Path) -> NoReturn:
-    """Raises:
-    StudyError: what a process said before it ended, or that the disk is full.
-    TemporaryError: where there are no such words, `sentence`, with the end of the log on standard error.
-    """
-    raise_if_full(layout.LOCAL)
-    lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
-    if said := [line.removeprefix(SENTENCE) for line in lines if line.startswith(SENTENCE)]:
-        raise StudyError(said[0])
-    print("\n".join(lines[-LOG_TAIL_LINES:]), file=sys.stderr)
-    raise TemporaryError(f"{sentence}: run the same command again to go on from the last checkpoints; what the processes said is in {log_file}.")
-
-
-def wait(launcher: subprocess.Popen[bytes], mixture: str, runs: list[PlannedRun], follow: Callable[[PlannedRun], None] | None) -> None:
+def wait(
+    launcher: subprocess.Popen[bytes],
+    mixture: str,
+    runs: list[PlannedRun],
+    raise_if_hung: Callable[[], None],
+    follow: Callable[[PlannedRun], None] | None,
+) -> None:
     """Waits until the launch has ended, says what it finished, and follows the run that trains."""
     unfinished = list(runs)
     followed = time.monotonic()
@@ -250,57 +241,13 @@ def wait(launcher: subprocess.Popen[bytes], mixture: str, runs: list[PlannedRun]
         if follow and unfinished and not unfinished[0].is_reference and time.monotonic() - followed > FOLLOW_SECONDS:
             follow(unfinished[0])
             followed = time.monotonic()
+        raise_if_hung()
         time.sleep(POLL_SECONDS)
 
 
 def follow(follower: Follower, mixture: str, recipe: str, run: PlannedRun) -> None:
     if rows := run.directory.metrics():
         follower.follow(run.spec.key, run.rung.name, mixture, recipe, rows)
-
-
-@contextmanager
-def started(arguments: list[str], log: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A launch in a process group of its own; none of it survives the block, however that ends.
-
-    Its standard input is a pipe that nobody writes to: when this process dies, whatever kills it, the pipe ends and every rank with it.
-    """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])}
-    launcher = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True)
-    try:
-        yield launcher
-    finally:
-        end_group(launcher.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            launcher.wait(GRACE_SECONDS)
-        end_group(launcher.pid, signal.SIGKILL)
-        launcher.wait()
-        assert launcher.stdin is not None
-        launcher.stdin.close()
-
-
-def end_group(group: int, with_signal: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, with_signal)
-
-
-def command(hardware: Hardware, launch_file: Path) -> list[str]:
-    """What starts the ranks: with a host file, DeepSpeed's launcher."""
-    worker = ["tasks.pretrain_worker", str(launch_file)]
-    if hardware.hostfile:
-        place = ["--hostfile", hardware.hostfile, "--num_gpus", str(hardware.ranks)]
-        return [sys.executable, "-m", "deepspeed.launcher.runner", *place, "--module", *worker]
-    return [sys.executable, "-m", "tasks.ranks", str(hardware.ranks), *worker, "--ends-with-stdin"]
-
-
-def hosts(hardware: Hardware) -> list[str]:
-    """Host names of the host file, or this machine."""
-    if not hardware.hostfile:
-        return ["localhost"]
-    try:
-        lines = Path(hardware.hostfile).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise StudyError(f"hardware.hostfile {hardware.hostfile} can't be read: {error.strerror}.") from None
-    return [line.split()[0] for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
@@ -328,6 +275,7 @@ def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
         tokens_seen=outcome.steps * plan.batch_tokens,
         target_steps=plan.steps,
         steps=outcome.steps,
+        lost_steps=outcome.lost_steps,
         shared_steps=run.shared_steps,
         train_flops=plan.train_flops * outcome.steps / plan.steps,
         final_train_loss=outcome.final_train_loss,
@@ -341,6 +289,7 @@ def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
         unique_tokens_by_domain=unique,
         tokens_md5_by_domain=spec.tokens_md5_by_domain,
         epochs_by_domain=stream.epochs_by_domain(sequences),
+        corpus_share=spec.corpus_share,
     )
 
 

@@ -20,12 +20,13 @@ from models.weight_hooks.schedule import WeightsSet
 from models.weight_hooks.stream_hook import StreamHook
 from models.weight_hooks.withheld import without_withheld
 from tasks import layout
-from tasks.atomic import read_json, write_json
+from tasks.atomic import read_json, replace_file, write_json
 
 PROJECT = Path(__file__).resolve().parent.parent
 
 # The files that decide a run's weights; a change of one makes every run another run. The last trains it.
 OF_ALL_RUNS = (
+    "models/divergence.py",
     "models/domain_order.py",
     "models/ladder.py",
     "models/learning_rate.py",
@@ -34,7 +35,7 @@ OF_ALL_RUNS = (
     "models/token_stream.py",
     "models/training_plan.py",
 )
-CODE = (*OF_ALL_RUNS, "tasks/pretrain_worker.py")
+CODE = (*OF_ALL_RUNS, "tasks/training_engine.py", "tasks/pretrain_worker.py")
 HOOK_CODE = ("models/weight_hooks", "tasks/run_weights.py")  # beside it, of runs with a hook
 SWARM_CODE = (*OF_ALL_RUNS, "models/proxy_swarm.py", "tasks/swarm_worker.py")
 FINAL_ROWS = 5  # of metrics, whose mean loss is the final one: a tenth of a run
@@ -68,6 +69,7 @@ class RunSpec(Frozen):
     weights_by_domain: dict[str, float]
     stages: tuple[StageWeights, ...] = ()  # later weights, in their order
     max_epochs: float | dict[str, float] | None
+    simulated_tokens: float | None = None  # of the training whose repetition the run imitates
     tokens_md5_by_domain: dict[str, str]
     initialization_seed: int
     data_seed: int
@@ -96,12 +98,19 @@ class RunSpec(Frozen):
         Raises:
             ValueError: when weights, budget and cap on epochs can't be met together, or a domain has too few tokens to withhold some.
         """
+        if self.corpus_share > 1:
+            raise ValueError(f"its {self.plan.tokens_seen:,} tokens are more than simulated_tokens {self.simulated_tokens:,.0f}")
         total, length = self.plan.num_sequences, self.training.sequence_length
         later = [Segment(start_sequence=round(stage.after * total), weights_by_domain=stage.weights_by_domain) for stage in self.stages]
         if self.withheld_sequences:
             mine = {domain: tokens_by_domain[domain] for domain in self.weights_by_domain}
             tokens_by_domain = without_withheld(mine, self.withheld_sequences, length)
-        return TokenStream(tokens_by_domain, self.weights_by_domain, length, total, self.data_seed, self.max_epochs, later)
+        return TokenStream(tokens_by_domain, self.weights_by_domain, length, total, self.data_seed, self.max_epochs, later, self.corpus_share)
+
+    @property
+    def corpus_share(self) -> float:
+        """Of each domain, what the run reads at all."""
+        return self.plan.tokens_seen / self.simulated_tokens if self.simulated_tokens else 1.0
 
     @property
     def all_stages(self) -> tuple[StageWeights, ...]:
@@ -126,6 +135,7 @@ class RunOutcome(Frozen):
 
     status: Literal["completed", "diverged"]
     steps: int
+    lost_steps: int = 0  # of these: read, but skipped or rewound
     final_train_loss: float | None
     weights_set: tuple[WeightsSet, ...] = ()  # by the hook
 
@@ -174,6 +184,14 @@ class RunDirectory:
             return []
         return [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
 
+    def write_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
+        with replace_file(self.metrics_file) as path:
+            path.write_text("".join(map(metrics_line, rows)), encoding="utf-8")
+
+    def add_metrics(self, row: dict[str, Any]) -> None:
+        with self.metrics_file.open("a", encoding="utf-8") as file:
+            file.write(metrics_line(row))
+
     def write_spec(self, spec: RunSpec) -> None:
         write_json(self.spec_file, spec.model_dump(mode="json"))
 
@@ -185,6 +203,7 @@ class RunDirectory:
         seconds: float,
         ranks: int,
         first_step: int = 0,
+        lost_steps: int = 0,
         weights_set: Iterable[WeightsSet] = (),
     ) -> None:
         """Writes the timing and, last, the result. `seconds`: of wall time, that were this run's. `first_step`: before it, steps were a shorter
@@ -193,7 +212,12 @@ class RunDirectory:
         write_json(self.timing_file, {"wall_seconds": seconds, "tokens_per_second": tokens / seconds, "ranks": ranks, "first_step": first_step})
         final = [row["train_loss"] for row in rows[-FINAL_ROWS:]]
         loss = sum(final) / len(final) if status == "completed" else None
-        write_json(self.result_file, RunOutcome(status=status, steps=steps, final_train_loss=loss, weights_set=tuple(weights_set)).model_dump())
+        outcome = RunOutcome(status=status, steps=steps, lost_steps=lost_steps, final_train_loss=loss, weights_set=tuple(weights_set))
+        write_json(self.result_file, outcome.model_dump())
+
+
+def metrics_line(row: dict[str, Any]) -> str:
+    return json.dumps(row, sort_keys=True, allow_nan=False) + "\n"  # sorted, as rows are that come back from a checkpoint
 
 
 class Launch(Frozen):
@@ -232,6 +256,7 @@ class RunResult(Frozen):
     tokens_seen: int
     target_steps: int
     steps: int
+    lost_steps: int = 0  # of these: read, but skipped or rewound (training.divergence)
     shared_steps: int = 0  # the first ones, that a shorter horizon of the ladder has too: they are trained once
     train_flops: float  # of the model, shared steps included
     final_train_loss: float | None  # nats per token, mean of the last tenth of the run; None when diverged
@@ -244,7 +269,14 @@ class RunResult(Frozen):
     tokens_by_domain: dict[str, int]  # read in training
     unique_tokens_by_domain: dict[str, int]  # in the corpus
     tokens_md5_by_domain: dict[str, str]  # which version of the corpus: the spec's
-    epochs_by_domain: dict[str, float]
+    epochs_by_domain: dict[str, float]  # of what the run may read of the corpus
+    corpus_share: float = 1.0  # of each domain, what the run may read: less where it repeats as often as a larger training would
+
+    @property
+    def planned_epochs_by_domain(self) -> dict[str, float]:
+        """Of a run that came to its last step."""
+        whole = self.epochs_by_domain_at(self.target_steps * self.batch_tokens)
+        return {domain: epochs / self.corpus_share for domain, epochs in whole.items()}
 
     def epochs_by_domain_at(self, tokens: float) -> dict[str, float]:
         """How often the same weights would read each domain in a run of `tokens`, such as the target's."""

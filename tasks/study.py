@@ -63,9 +63,7 @@ class Mixture(Frozen):
 
     recipe: Name = Field(description="whose corpus is read")
     weights: Weights = Field(description="by domain, of tokens; `natural` is the corpus' own shares")
-    stages: tuple[MixtureStage, ...] = Field(
-        default=(), description="other weights later in a run, such as an annealing phase: {after: 0.9, weights: ...}"
-    )
+    stages: tuple[MixtureStage, ...] = Field(default=(), description="other weights later in a run, as for annealing: {after: 0.9, weights: ...}")
     max_epochs: PositiveFloat | dict[Name, PositiveFloat] | None = Field(
         default=None, description="cap on how often any domain may be repeated in a run, or caps by domain"
     )
@@ -82,6 +80,12 @@ class Mixture(Frozen):
                 f"the hook '{self.hook.hook}' sets the weights while a run trains, so that neither stages nor max_epochs can be kept: leave them out"
             )
         return self
+
+    simulated_tokens: PositiveFloat | None = Field(
+        default=None,
+        description="tokens of the training whose repetition each run imitates, usually target.tokens: a run reads only as much of each domain as it "
+        "repeats as often as such a training repeats the whole; absent: all there is",
+    )
 
     @model_validator(mode="after")
     def _weights_sum_to_one(self) -> Self:
@@ -227,12 +231,9 @@ class Study(Frozen):
     @model_validator(mode="after")
     def _horizons_that_share_a_trunk_begin_alike(self) -> Self:
         for name, mixture in self.mixtures.items():
-            if self.training.shared_trunk and (mixture.hook or mixture.stages):
-                what = "hook" if mixture.hook else "stages"
-                raise ValueError(
-                    f"mixtures.{name}.{what} goes by the length of a run from its start, so that no trunk is shared: leave out "
-                    "either it or training.shared_trunk"
-                )
+            of_horizon = {"hook": mixture.hook, "stages": mixture.stages, "simulated_tokens": mixture.simulated_tokens}
+            if self.training.shared_trunk and (field := next((field for field, value in of_horizon.items() if value), None)):
+                raise ValueError(f"mixtures.{name}.{field} goes by a run's length from its start: leave it out, or training.shared_trunk")
         return self
 
     def _domains_by_place(self) -> list[tuple[str, Iterable[str]]]:

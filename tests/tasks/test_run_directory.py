@@ -30,6 +30,7 @@ OTHERS = {
     "max_epochs": 4.0,
     "hook": DoReMi(),
     "withheld_sequences": 32,
+    "simulated_tokens": 1e9,
     "tokens_md5_by_domain": {"a": "1", "b": "3"},
     "initialization_seed": 2,
     "data_seed": 2,
