@@ -94,7 +94,7 @@ class Training:
             self.save(self.checkpoints, is_anchor=True)
         while self.step < self.plan.steps:
             if self.weights and self.weights.schedule.is_due(self.step):
-                self.follow(self.weights.set(self.engine.model))
+                self.follow(self.weights.set(self.engine.model, self.stream))
             loss, norm, checkpoint_is_due = self.train_step()
             self.step += 1
             if self.guard.allows(loss, norm):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.frozen import StudyError
 from models.proxy_lm import ProxyLM
+from models.token_stream import TokenStream
 from models.weight_hooks.sample_reweighting import SampleReweighting
 from models.weight_hooks.schedule import WeightSchedule, WeightsSet
 from models.weight_hooks.stream_hook import StreamHook
@@ -43,14 +44,19 @@ class RunWeights:
         """Goes on from what was set before a checkpoint."""
         self.schedule = WeightSchedule(self.hook, self.spec.weights_by_domain, self.spec.plan.steps, rows)
 
-    def set(self, model: torch.nn.Module) -> WeightsSet:
-        """Measures, and sets the weights that are due."""
+    def set(self, model: torch.nn.Module, stream: TokenStream) -> WeightsSet:
+        """Measures, and sets the weights that are due. `stream`: as it was drawn so far."""
         losses: list[Tensor] = self.validation.token_losses(model, self.device)
         if self.reference_losses is not None:
             losses = [(mine - reference).clamp(min=0) for mine, reference in zip(losses, self.reference_losses, strict=True)]
         means = self.validation.sequence_means(losses)
         torch.distributed.all_reduce(means)
-        return self.schedule.set(self.validation.by_domain(means))
+        return self.schedule.set(self.validation.by_domain(means), self.most_by_domain(stream))
+
+    def most_by_domain(self, stream: TokenStream) -> dict[str, float]:
+        """The weights with which caps on epochs are met at the end of the stretch that is due; without a cap, one."""
+        batch, step = self.spec.plan.batch_sequences, self.schedule.starts[len(self.schedule.rows)]
+        return stream.most_weights(step * batch, self.schedule.steps_to_set() * batch, self.spec.max_epochs)
 
     def reference(self, spec: RunSpec) -> ProxyLM:
         directory = RunDirectory(spec.key)

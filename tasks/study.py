@@ -75,10 +75,8 @@ class Mixture(Frozen):
 
     @model_validator(mode="after")
     def _a_hook_alone_sets_weights(self) -> Self:
-        if isinstance(self.hook, StreamHook) and (self.stages or self.max_epochs is not None):
-            raise ValueError(
-                f"the hook '{self.hook.hook}' sets the weights while a run trains, so that neither stages nor max_epochs can be kept: leave them out"
-            )
+        if isinstance(self.hook, StreamHook) and self.stages:
+            raise ValueError(f"the hook '{self.hook.hook}' sets the weights while a run trains, and so do stages: leave one out")
         return self
 
     simulated_tokens: PositiveFloat | None = Field(

@@ -51,7 +51,7 @@ class Aioli(StreamHook):
         if turn < turns:
             return self.exploring(turn, len(domains))
         before_d = weights_ud[-turns - 1] if len(weights_ud) > turns else start_d
-        return exponentiated(before_d, self.step_size * self.effects(losses_ud[-turns - 1 :]).sum(axis=0))
+        return exponentiated(before_d, self.step_size * self.effects(losses_ud[-turns - 1 :], weights_ud[-turns:]).sum(axis=0))
 
     def exploring(self, turn: int, num_domains: int) -> Array:
         """Weights (d) of a turn. The order of domains is another in each sweep, since the first turns of a round lower losses more than the last."""
@@ -60,12 +60,13 @@ class Aioli(StreamHook):
         weights_d[(place + sweep) % num_domains] = self.dominance
         return weights_d
 
-    def effects(self, losses_td: Array) -> Array:
-        """A (d, d): by how much a turn of domain j alone would lower the loss of i. `losses_td` (t + 1, d) are those before each turn and after the
-        last."""
-        num_domains = losses_td.shape[1]
-        turns_td = np.array([self.exploring(turn, num_domains) for turn in range(len(losses_td) - 1)])
-        effects_dd = np.linalg.lstsq(turns_td, -np.diff(losses_td, axis=0), rcond=None)[0].T
+    def effects(self, losses_td: Array, weights_td: Array) -> Array:
+        """A (d, d): by how much a turn of domain j alone would lower the loss of i.
+
+        losses_td: before each turn and after the last (t + 1, d).
+        weights_td: by which the turns were drawn.
+        """
+        effects_dd = np.linalg.lstsq(weights_td, -np.diff(losses_td, axis=0), rcond=None)[0].T
         if self.normalise:
             effects_dd = effects_dd - min(0.0, effects_dd.min())
             effects_dd = effects_dd / (effects_dd.sum() or 1.0)

@@ -1,11 +1,12 @@
 """The weights of one run as its hook sets them: which are due when, and what was set so far, from which all goes on."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from models.frozen import Frozen
-from models.weight_hooks.stream_hook import Array, StreamHook, rounded
+from models.weight_hooks.stream_hook import Array, StreamHook, rounded, within
 
 
 class WeightsSet(Frozen):
@@ -30,17 +31,26 @@ class WeightSchedule:
     def __init__(self, hook: StreamHook, start_by_domain: Mapping[str, float], steps: int, done: Iterable[WeightsSet] = ()):
         self.hook, self.domains = hook, sorted(start_by_domain)
         self.start_d = np.array([start_by_domain[domain] for domain in self.domains])
-        self.starts = hook.starts(steps, self.domains)
+        self.starts, self.steps = hook.starts(steps, self.domains), steps
         self.rows = list(done)
 
     def is_due(self, step: int) -> bool:
         """Whether weights must be set before `step`."""
         return len(self.rows) < len(self.starts) and step == self.starts[len(self.rows)]
 
-    def set(self, losses_by_domain: Mapping[str, float]) -> WeightsSet:
-        """The weights that are due, by what was measured just now."""
+    def steps_to_set(self) -> int:
+        """Of the stretch whose weights are due."""
+        return [*self.starts, self.steps][len(self.rows) + 1] - self.starts[len(self.rows)]
+
+    def set(self, losses_by_domain: Mapping[str, float], most_by_domain: Mapping[str, float] | None = None) -> WeightsSet:
+        """The weights that are due, by what was measured just now; none above its most. Those of before where a loss is not finite: the run
+        diverges then, and its next step says so."""
+        if not all(map(math.isfinite, losses_by_domain.values())):
+            self.rows.append(self.rows[-1].model_copy(update={"step": self.starts[len(self.rows)]}))
+            return self.rows[-1]
         losses_ud = np.vstack([self._losses_ud(), self._vector(losses_by_domain)])
-        weights_d = rounded(self.hook.weights(self.start_d, losses_ud, self._weights_ud(), self.domains))
+        weights_d = self.hook.weights(self.start_d, losses_ud, self._weights_ud(), self.domains)
+        weights_d = rounded(weights_d if most_by_domain is None else within(weights_d, self._vector(most_by_domain)))
         self.rows.append(
             WeightsSet(
                 step=self.starts[len(self.rows)],

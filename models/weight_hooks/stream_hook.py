@@ -61,6 +61,17 @@ def exponentiated(weights_d: Array, exponents_d: Array) -> Array:
     return raised_d / raised_d.sum()
 
 
+def within(weights_d: Array, most_d: Array) -> Array:
+    """The weights with none above `most_d`, which sum to one or more: what that takes from some goes to the others, in proportion to their own."""
+    smallest = np.finfo(float).eps  # those of no weight share evenly what nobody else can take
+    capped_d, most_d, weights_d = np.zeros(len(weights_d), dtype=bool), most_d + smallest, weights_d + smallest
+    while (over_d := ~capped_d & (weights_d > most_d)).any():
+        capped_d |= over_d
+        left = 1 - most_d[capped_d].sum()
+        weights_d = np.where(capped_d, most_d, weights_d * left / max(weights_d[~capped_d].sum(), smallest))
+    return weights_d / weights_d.sum()
+
+
 def rounded(weights_d: Array) -> Array:
     """To `WEIGHT_DECIMALS`, and summing to one again."""
     rounded_d = weights_d.round(WEIGHT_DECIMALS)

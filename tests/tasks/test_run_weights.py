@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,8 +133,8 @@ def test_doremi_takes_the_weight_from_noise_and_a_kill_or_another_number_of_rank
 
 
 @pytest.mark.slow
-def test_aioli_finds_while_training_that_noise_helps_nothing(study):
-    [result] = pretrain.pretrain(study, "aioli")
+def test_aioli_finds_while_training_that_noise_helps_nothing_also_where_ranks_share_the_parameters(study):
+    [result] = pretrain.pretrain(study.model_copy(update={"hardware": Hardware(ranks=2, zero_stage=3)}), "aioli")
     turns_and_rounds = [stage.weights_by_domain["cycle"] for stage in result.stages]
     assert turns_and_rounds[0:2] == turns_and_rounds[3:5] == [0.75, 0.25]
     assert turns_and_rounds[2] > 0.5
@@ -147,12 +146,12 @@ def test_reweighted_sequences_give_the_same_losses_on_one_and_two_ranks_and_othe
     study.mixtures["even"] = Mixture(recipe="raw", weights="uniform")
     curves = {}
     for mixture, ranks in (("even", 2), ("sample-reweighting", 2), ("sample-reweighting", 1)):
-        [result] = pretrain.pretrain(study.model_copy(update={"hardware": Hardware(ranks=ranks, micro_batch_sequences=2)}), mixture)
+        hardware = Hardware(ranks=ranks, micro_batch_sequences=2, zero_stage=0 if mixture == "even" else 3 * (ranks - 1))
+        [result] = pretrain.pretrain(study.model_copy(update={"hardware": hardware}), mixture)
         curves[mixture, ranks] = [row["train_loss"] for row in rows_of(result)]
         RunDirectory(result.run_key).path.rename(f"{mixture}-{ranks}")
     [even, two, one] = curves.values()
     assert two == pytest.approx(one, abs=1e-4)
     burn_in = math.floor(0.2 * len(even)) - 1
-    assert two[:burn_in] == even[:burn_in]
+    assert two[:burn_in] == pytest.approx(even[:burn_in], abs=1e-4)
     assert two[-1] != pytest.approx(even[-1], abs=1e-4)
-    assert Path("even-2").exists()

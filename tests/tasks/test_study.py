@@ -37,8 +37,8 @@ def changed(tmp_path, path: str, value):
         ("mixtures/raw-natural/hook", {"hook": "doremi", "window": 3}, r"unknown key 'mixtures.raw-natural.hook.doremi.window'"),
         (
             "mixtures/raw-natural",
-            {"recipe": "raw", "weights": "natural", "max_epochs": 2, "hook": {"hook": "aioli"}},
-            r"mixtures.raw-natural: the hook 'aioli' sets the weights while a run trains, so that neither stages nor max_epochs can be kept",
+            {"recipe": "raw", "weights": "natural", "stages": [{"after": 0.9, "weights": "uniform"}], "hook": {"hook": "aioli"}},
+            r"mixtures.raw-natural: the hook 'aioli' sets the weights while a run trains, and so do stages: leave one out",
         ),
         (
             "swarms",

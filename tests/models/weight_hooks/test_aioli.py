@@ -16,7 +16,7 @@ def linear_losses(seen_d: np.ndarray) -> np.ndarray:
 def test_turns_recover_the_interactions_of_a_linear_world(dominance):
     hook = Aioli(intervals=1, sweeps=2, exploration_share=0.5, dominance=dominance, normalise=False, step_size=3.0)
     weights_ud, losses_ud = trained(hook, linear_losses, EVEN, steps=120)
-    assert hook.effects(losses_ud) == pytest.approx(EFFECTS * 10), "a turn has 10 steps"
+    assert hook.effects(losses_ud, weights_ud[:-1]) == pytest.approx(EFFECTS * 10), "a turn has 10 steps"
     expected_d = np.exp(3.0 * 10 * EFFECTS.sum(axis=0))
     assert weights_ud[-1] == pytest.approx(expected_d / expected_d.sum())
 
