@@ -18,13 +18,14 @@ from models.weight_hooks.stream_hook import Array, StreamHook, exponentiated
 
 
 class Aioli(StreamHook):
-    """Exponentiated gradient on a mixing law that is measured on the way; an interval is a round."""
+    """Exponentiated gradient on a mixing law that is measured on the way; an interval is a round. Sweeps, dominance and step size are the authors'
+    for seven domains (their scripts/full)."""
 
     hook: Literal["aioli"] = "aioli"
-    sweeps: PositiveInt = Field(default=4, description="of each round, in which each domain has one turn")
+    sweeps: PositiveInt = Field(default=2, description="of each round, in which each domain has one turn")
     exploration_share: float = Field(default=0.3, gt=0, lt=1, description="of a round's tokens, that the turns take together")
     dominance: float = Field(default=0.75, gt=0, le=1, description="weight of the domain whose turn it is; the others share the rest evenly")
-    step_size: PositiveFloat = Field(default=0.1, description="factor of the learnt effects in the exponent")
+    step_size: PositiveFloat = Field(default=1.0, description="factor of the learnt effects in the exponent")
     normalise: bool = Field(default=True, description="shift A to be nowhere negative and scale it to sum to one")
 
     def starts(self, steps: int, domains: Sequence[str]) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ class StreamHook(Frozen):
 
     intervals: PositiveInt = Field(default=20, description="of equal tokens, into which a run is cut; weights are set anew before each")
     validation_sequences: PositiveInt = Field(
-        default=32, description="of each domain, its last ones: losses are measured on them, and they are not trained on"
+        default=32, description="of each domain, its last ones: each measurement reads them all, and they are not trained on"
     )
 
     def starts(self, steps: int, domains: Sequence[str]) -> tuple[int, ...]:
