@@ -63,7 +63,7 @@ def start_ranks() -> None:
 def raise_without_compiler() -> None:
     if not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
         raise StudyError(
-            "training.compiled is set, but there is no C++ compiler here (g++, clang++, or what CXX names): install one, or take it back."
+            "training.compiled needs a C++ compiler, and there is none here (g++, clang++, or what CXX names): install one, or unset it."
         )
 
 

@@ -126,9 +126,7 @@ def swarm(asked: argparse.Namespace) -> None:
 
     at_once, stacked, alone = tokens_per_second(asked.swarm_size, asked.vocabulary, asked.members, asked.precision, SEQUENCE_LENGTH, asked.rounds)
     ratio = float(np.median(np.array(stacked) / np.array(alone)))
-    print(
-        f"swarm of {asked.members} x {asked.swarm_size}, {at_once} stacked as measured: {median(stacked):,.0f} tokens/s; {ratio:.2f} times one after another"
-    )
+    print(f"swarm of {asked.members} x {asked.swarm_size}, {at_once} stacked: {median(stacked):,.0f} tokens/s, {ratio:.2f} times one after another")
 
 
 if __name__ == "__main__":
