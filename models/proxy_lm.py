@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from models.ladder import ModelShape
 
@@ -33,6 +34,7 @@ class ProxyLM(nn.Module):
         self.lm_head = LanguageModelHead(shape.d_model, vocab_size, bias=False)
         if shape.tied_embeddings:
             self.lm_head.weight = self.embed_tokens.weight
+        self.recomputes = False  # activations of layers, in the backward pass
         self._initialise(torch.Generator().manual_seed(seed))
 
     def forward(self, token_ids_BL: Tensor, targets_BL: Tensor | None = None) -> Tensor:
@@ -40,7 +42,7 @@ class ProxyLM(nn.Module):
         x_BLD = self.embed_tokens(token_ids_BL)
         rotation = rotary_table(token_ids_BL.shape[1], self.shape.d_head, x_BLD)
         for layer in self.layers:
-            x_BLD = layer(x_BLD, rotation)
+            x_BLD = checkpoint(layer, x_BLD, rotation, use_reentrant=False) if self.recomputes else layer(x_BLD, rotation)
         return self.lm_head(self.norm(x_BLD), targets_BL)
 
     @torch.no_grad()

@@ -9,19 +9,29 @@ from typing import Any, Literal
 import numpy as np
 from filelock import FileLock
 
+from models.domain_order import Segment
 from models.frozen import Frozen
 from models.hardware import Hardware
 from models.ladder import ModelShape
 from models.token_stream import TokenStream
 from models.training_plan import TrainingConfig, TrainingPlan, plan
 from tasks import layout
-from tasks.atomic import read_json, write_json
+from tasks.atomic import read_json, replace_file, write_json
 
 PROJECT = Path(__file__).resolve().parent.parent
 
 # The files that decide a run's weights; a change of one makes every run another run. The last trains it.
-OF_ALL_RUNS = ("models/ladder.py", "models/proxy_lm.py", "models/token_stream.py", "models/training_plan.py")
-CODE = (*OF_ALL_RUNS, "tasks/pretrain_worker.py")
+OF_ALL_RUNS = (
+    "models/divergence.py",
+    "models/domain_order.py",
+    "models/ladder.py",
+    "models/learning_rate.py",
+    "models/model_average.py",
+    "models/proxy_lm.py",
+    "models/token_stream.py",
+    "models/training_plan.py",
+)
+CODE = (*OF_ALL_RUNS, "tasks/training_engine.py", "tasks/pretrain_worker.py")
 SWARM_CODE = (*OF_ALL_RUNS, "models/proxy_swarm.py", "tasks/swarm_worker.py")
 FINAL_ROWS = 5  # of metrics, whose mean loss is the final one: a tenth of a run
 
@@ -35,15 +45,25 @@ def md5_of(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
+class StageWeights(Frozen):
+    """Weights by domain, summing to one, that hold after a share of the budget."""
+
+    after: float
+    weights_by_domain: dict[str, float]
+
+
 class RunSpec(Frozen):
     """What decides a run's weights, and nothing else: no names, hardware, paths or hosts."""
 
     shape: ModelShape
     vocab_size: int
     budget_tokens: int
+    shortest_budget_tokens: int | None = None  # of the horizons that share a trunk (training.shared_trunk)
     training: TrainingConfig
     weights_by_domain: dict[str, float]
-    max_epochs: float | None
+    stages: tuple[StageWeights, ...] = ()  # later weights, in their order
+    max_epochs: float | dict[str, float] | None
+    simulated_tokens: float | None = None  # of the training whose repetition the run imitates
     tokens_md5_by_domain: dict[str, str]
     initialization_seed: int
     data_seed: int
@@ -56,7 +76,7 @@ class RunSpec(Frozen):
 
     @property
     def plan(self) -> TrainingPlan:
-        return plan(self.shape, self.vocab_size, self.budget_tokens, self.training)
+        return plan(self.shape, self.vocab_size, self.budget_tokens, self.training, self.shortest_budget_tokens)
 
     def stream(self, tokens_by_domain: Mapping[str, np.ndarray]) -> TokenStream:
         """What the run reads of the corpus' tokens.
@@ -64,9 +84,42 @@ class RunSpec(Frozen):
         Raises:
             ValueError: when weights, budget and cap on epochs can't be met together.
         """
+        if self.corpus_share > 1:
+            raise ValueError(f"its {self.plan.tokens_seen:,} tokens are more than simulated_tokens {self.simulated_tokens:,.0f}")
+        total = self.plan.num_sequences
+        later = [Segment(start_sequence=round(stage.after * total), weights_by_domain=stage.weights_by_domain) for stage in self.stages]
         return TokenStream(
-            tokens_by_domain, self.weights_by_domain, self.training.sequence_length, self.plan.num_sequences, self.data_seed, self.max_epochs
+            tokens_by_domain,
+            self.weights_by_domain,
+            self.training.sequence_length,
+            total,
+            self.data_seed,
+            self.max_epochs,
+            later,
+            self.corpus_share,
         )
+
+    @property
+    def corpus_share(self) -> float:
+        """Of each domain, what the run reads at all."""
+        return self.plan.tokens_seen / self.simulated_tokens if self.simulated_tokens else 1.0
+
+    @property
+    def all_stages(self) -> tuple[StageWeights, ...]:
+        """From the start on; none where the weights never change."""
+        return (StageWeights(after=0.0, weights_by_domain=self.weights_by_domain), *self.stages) if self.stages else ()
+
+    @property
+    def mean_weights_by_domain(self) -> dict[str, float]:
+        """Over the whole run."""
+        if not self.stages:
+            return self.weights_by_domain
+        ends = [*(stage.after for stage in self.stages), 1.0]
+        mean: dict[str, float] = {}
+        for stage, end in zip(self.all_stages, ends, strict=True):
+            for domain, weight in stage.weights_by_domain.items():
+                mean[domain] = mean.get(domain, 0.0) + (end - stage.after) * weight
+        return dict(sorted(mean.items()))
 
 
 class RunOutcome(Frozen):
@@ -74,6 +127,7 @@ class RunOutcome(Frozen):
 
     status: Literal["completed", "diverged"]
     steps: int
+    lost_steps: int = 0  # of these: read, but skipped or rewound
     final_train_loss: float | None
 
 
@@ -87,6 +141,7 @@ class RunDirectory:
         self.model = self.path / "model"
         self.snapshots = self.path / "snapshots"
         self.checkpoints = self.path / "checkpoints"
+        self.trunk = self.path / "trunk"  # the checkpoint before the decay, from which longer horizons go on
         self.timing_file = self.path / "timing.json"
         self.result_file = self.path / "result.json"
 
@@ -119,22 +174,45 @@ class RunDirectory:
             return []
         return [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
 
+    def write_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
+        with replace_file(self.metrics_file) as path:
+            path.write_text("".join(map(metrics_line, rows)), encoding="utf-8")
+
+    def add_metrics(self, row: dict[str, Any]) -> None:
+        with self.metrics_file.open("a", encoding="utf-8") as file:
+            file.write(metrics_line(row))
+
     def write_spec(self, spec: RunSpec) -> None:
         write_json(self.spec_file, spec.model_dump(mode="json"))
 
-    def conclude(self, status: Literal["completed", "diverged"], steps: int, rows: list[dict[str, Any]], seconds: float, ranks: int) -> None:
-        """Writes the timing and, last, the result. `seconds`: of wall time, that were this run's."""
-        tokens = steps * self.spec().plan.batch_tokens
-        write_json(self.timing_file, {"wall_seconds": seconds, "tokens_per_second": tokens / seconds, "ranks": ranks})
+    def conclude(
+        self,
+        status: Literal["completed", "diverged"],
+        steps: int,
+        rows: list[dict[str, Any]],
+        seconds: float,
+        ranks: int,
+        first_step: int = 0,
+        lost_steps: int = 0,
+    ) -> None:
+        """Writes the timing and, last, the result. `seconds`: of wall time, that were this run's. `first_step`: before it, steps were a shorter
+        horizon's."""
+        tokens = (steps - first_step) * self.spec().plan.batch_tokens
+        write_json(self.timing_file, {"wall_seconds": seconds, "tokens_per_second": tokens / seconds, "ranks": ranks, "first_step": first_step})
         final = [row["train_loss"] for row in rows[-FINAL_ROWS:]]
         loss = sum(final) / len(final) if status == "completed" else None
-        write_json(self.result_file, RunOutcome(status=status, steps=steps, final_train_loss=loss).model_dump())
+        write_json(self.result_file, RunOutcome(status=status, steps=steps, lost_steps=lost_steps, final_train_loss=loss).model_dump())
+
+
+def metrics_line(row: dict[str, Any]) -> str:
+    return json.dumps(row, sort_keys=True, allow_nan=False) + "\n"  # sorted, as rows are that come back from a checkpoint
 
 
 class Launch(Frozen):
     """What one launch of the training worker is asked: runs by key, trained one after another."""
 
     run_keys: tuple[str, ...]
+    trunks_by_run: dict[str, tuple[str, ...]] = {}  # keys of the shorter horizons of the same trunk, the longest first
     tokens: str  # directory of the tokenized corpus
     snapshots: tuple[float, ...]  # shares of each run's steps after which its model is kept
     hardware: Hardware
@@ -166,15 +244,25 @@ class RunResult(Frozen):
     tokens_seen: int
     target_steps: int
     steps: int
-    train_flops: float
+    lost_steps: int = 0  # of these: read, but skipped or rewound (training.divergence)
+    shared_steps: int = 0  # the first ones, that a shorter horizon of the ladder has too: they are trained once
+    train_flops: float  # of the model, shared steps included
     final_train_loss: float | None  # nats per token, mean of the last tenth of the run; None when diverged
     learning_rate: float
     batch_tokens: int
-    weights_by_domain: dict[str, float]
+    weights_by_domain: dict[str, float]  # mean over the run
+    stages: tuple[StageWeights, ...] = ()  # from the start on; none where the weights never change
     tokens_by_domain: dict[str, int]  # read in training
     unique_tokens_by_domain: dict[str, int]  # in the corpus
     tokens_md5_by_domain: dict[str, str]  # which version of the corpus: the spec's
-    epochs_by_domain: dict[str, float]
+    epochs_by_domain: dict[str, float]  # of what the run may read of the corpus
+    corpus_share: float = 1.0  # of each domain, what the run may read: less where it repeats as often as a larger training would
+
+    @property
+    def planned_epochs_by_domain(self) -> dict[str, float]:
+        """Of a run that came to its last step."""
+        whole = self.epochs_by_domain_at(self.target_steps * self.batch_tokens)
+        return {domain: epochs / self.corpus_share for domain, epochs in whole.items()}
 
     def epochs_by_domain_at(self, tokens: float) -> dict[str, float]:
         """How often the same weights would read each domain in a run of `tokens`, such as the target's."""

@@ -13,7 +13,7 @@ from pydantic import Field, PositiveInt
 from models.text_clusters import fit_centroids, fit_projection, fit_terms, names_of, nearest_centroid, project, unit
 from tasks.documents import DOCUMENT_SCHEMA
 from tasks.steps.base import CorpusStep, StepContext, StepOutcome, decide, set_column
-from tasks.steps.draws import drawn, leave_candidates
+from tasks.steps.drawn import leave_candidates, smallest_keys
 from tasks.steps.pretrained import Pretrained, exact_inference, load
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class ClusterStep(CorpusStep):
         return Groups(np.arange(len(centroids_KE)), np.full(len(centroids_KE), np.nan), {})
 
     def reduce(self, digests: list[Path], context: StepContext) -> State:
-        documents = drawn(digests, self.max_documents)
+        documents = smallest_keys(digests, self.max_documents)
         texts = documents["text"].to_pylist()
         vectorizer = fit_terms(texts, self.max_terms)
         terms_NT = vectorizer.transform(texts)

@@ -14,7 +14,7 @@ from models.frozen import StudyError
 from models.ngram_lm import NgramModel, Order, estimate
 from tasks.documents import REMOVED_SCHEMA
 from tasks.steps.base import CorpusStep, StepContext, StepOutcome, set_column
-from tasks.steps.draws import drawn, leave_candidates
+from tasks.steps.drawn import leave_candidates, smallest_keys
 from tasks.steps.hashed_words import HashedWords, hashed_words
 from tasks.steps.reference import Reference
 
@@ -52,7 +52,7 @@ class NgramPerplexity(CorpusStep):
         return leave_candidates(table.select(["id", "text"]).filter(pa.array(self.reference.shown_by(table))), self.max_documents, context)
 
     def reduce(self, digests: list[Path], context: StepContext) -> Estimated:
-        reference = drawn(digests, self.max_documents)
+        reference = smallest_keys(digests, self.max_documents)
         texts = list(chain.from_iterable(words.by_document() for words in hashed_words(reference["text"])))
         if not (num_words := sum(map(len, texts))):
             raise StudyError(f"ngram-perplexity finds no reference text in recipe '{context.recipe}': no document is of {self.reference}.")

@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from tasks import layout
 from tasks.steps.base import CorpusStep, StepContext, StepOutcome, decide
-from tasks.steps.draws import drawn, leave_candidates
+from tasks.steps.drawn import leave_candidates, smallest_keys
 from tasks.steps.edit_program import InvalidProgramError, execute
 from tasks.steps.endpoint import Endpoint, ReplyCache, ask_all
 from tasks.steps.faithfulness import Faithfulness
@@ -75,7 +75,7 @@ class Rewrite(CorpusStep):
         return leave_candidates(candidates, self.max_documents, context)
 
     def reduce(self, digests: list[Path], context: StepContext) -> Rewriting:
-        chosen = drawn(digests, self.max_documents)
+        chosen = smallest_keys(digests, self.max_documents)
         asked = {self.endpoint.key_of(request): request for text in chosen["text"].to_pylist() for request in self._requests(text)}
         cache = ReplyCache(REPLIES)
         spent = ask_all(self.endpoint, asked, cache, f"recipe '{context.recipe}', {self.step}.endpoint")

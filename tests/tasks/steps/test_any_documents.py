@@ -80,6 +80,7 @@ def test_every_document_is_kept_or_removed_for_a_reason(name: str):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_hostile_documents_take_linear_time(name: str):
     """Eight times the text may take sixteen times as long."""
