@@ -8,11 +8,14 @@ from tasks.steps.band import ScoreBand
 from tasks.steps.boilerplate import BoilerplateLines
 from tasks.steps.c4 import C4
 from tasks.steps.cleaning import Normalize
+from tasks.steps.climb_clusters import ClimbClusters
 from tasks.steps.cluster_size_counts import ClusterSizeCounts
 from tasks.steps.clusters import Clusters
 from tasks.steps.combine import CombineScores
 from tasks.steps.dates import DateSlice
 from tasks.steps.decontamination import Decontaminate
+from tasks.steps.domain_column import DomainColumn
+from tasks.steps.domain_urls import DomainUrls
 from tasks.steps.dsir import Dsir
 from tasks.steps.edit_programs import EditPrograms
 from tasks.steps.exact_duplicates import ExactDuplicates
@@ -69,6 +72,9 @@ Step = Annotated[
     | NgramPerplexity
     | ModelPerplexity
     | Clusters
+    | ClimbClusters
+    | DomainColumn
+    | DomainUrls
     | CombineScores
     | ScoreThreshold
     | TopFraction
