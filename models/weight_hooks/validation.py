@@ -61,5 +61,7 @@ def token_losses(model: Any, sequences: Tensor) -> Tensor:
 
 
 def _token_losses(model: Any, sequences: Tensor) -> Tensor:
-    logits_BLV, targets_BL = model(sequences[:, :-1].contiguous()), sequences[:, 1:]
+    with torch.compiler.set_stance("force_eager"):  # other shapes would compile training anew, not in the same place after a kill
+        logits_BLV = model(sequences[:, :-1].contiguous())
+    targets_BL = sequences[:, 1:]
     return F.cross_entropy(logits_BLV.flatten(0, 1).float(), targets_BL.flatten(), reduction="none").view_as(targets_BL)
