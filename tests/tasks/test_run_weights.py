@@ -21,6 +21,7 @@ from models.weight_hooks.sample_reweighting import SampleReweighting
 from tasks import layout, pretrain
 from tasks.atomic import write_json
 from tasks.pretrain import planned_runs
+from tasks.probes.training_text import TrainingText
 from tasks.run_directory import PROJECT, RunDirectory, RunResult
 from tasks.study import Mixture, Study
 from tasks.tokenize_corpus import MANIFEST, DomainWriter, TokensManifest, load_tokens
@@ -118,6 +119,8 @@ def test_doremi_takes_the_weight_from_noise_and_a_kill_or_another_number_of_rank
     rows = rows_of(result)
     assert rows[-1]["weights_by_domain"] == result.stages[-1].weights_by_domain
     assert all(loss >= 0 for loss in rows[-1]["losses_by_domain"].values())
+    read = TrainingText(layout.TOKENS / "raw", result, result.tokens_seen, LENGTH).windows_read
+    assert {domain: int(windows.sum()) * LENGTH for domain, windows in read.items()} == result.tokens_by_domain, "a result tells what was read"
     undisturbed = published("doremi")
 
     layout.PARAMS.write_text(json.dumps(study.model_dump(mode="json", by_alias=True)))
