@@ -257,7 +257,8 @@ def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
     if isinstance(spec.hook, StreamHook):
         weights = {domain: read / (outcome.steps * plan.batch_tokens) for domain, read in tokens.items()}
         stages = tuple(StageWeights(after=row.step / plan.steps, weights_by_domain=row.weights_by_domain) for row in outcome.weights_set)
-        learnt = WeightSchedule(spec.hook, spec.weights_by_domain, plan.steps, outcome.weights_set).answer()
+        if outcome.status == "completed":
+            learnt = WeightSchedule(spec.hook, spec.weights_by_domain, plan.steps, outcome.weights_set).answer()
     unique = {domain: len(run.stream.tokens[i]) for i, domain in enumerate(run.stream.domains)}
     return RunResult(
         run_key=spec.key,

@@ -18,11 +18,12 @@ from models.training_plan import TrainingConfig
 from models.weight_hooks.aioli import Aioli
 from models.weight_hooks.doremi import DoReMi
 from models.weight_hooks.sample_reweighting import SampleReweighting
+from models.weight_hooks.schedule import WeightsSet
 from tasks import layout, pretrain
 from tasks.atomic import write_json
 from tasks.pretrain import planned_runs
 from tasks.probes.training_text import TrainingText
-from tasks.run_directory import PROJECT, RunDirectory, RunResult
+from tasks.run_directory import PROJECT, RunDirectory, RunOutcome, RunResult
 from tasks.study import Mixture, Study
 from tasks.tokenize_corpus import MANIFEST, DomainWriter, TokensManifest, load_tokens
 from tasks.train_tokenizer import train_bpe
@@ -92,6 +93,16 @@ def test_a_run_too_short_for_its_hook_is_a_sentence(study):
     study.mixtures["aioli"] = Mixture(recipe="raw", weights="uniform", hook=Aioli(validation_sequences=400))
     with pytest.raises(StudyError, match=r"domain 'cycle' has 20001 tokens, and withholding 400 sequences of 32 would leave less than half"):
         plans(study, "aioli")
+
+
+def test_a_run_that_diverges_in_its_first_turn_has_read_what_it_has_and_learnt_nothing(study):
+    [run] = plans(study, "aioli")
+    turn = WeightsSet(step=0, losses_by_domain={"cycle": 4.0, "noise": 4.0}, weights_by_domain={"cycle": 0.75, "noise": 0.25})
+    outcome = RunOutcome(status="diverged", steps=3, final_train_loss=None, weights_set=(turn,))
+    write_json(run.directory.result_file, outcome.model_dump())
+    result = pretrain.result_of(run, "aioli", "raw")
+    assert (result.learnt_weights_by_domain, result.weights_by_domain) == (None, {"cycle": 0.75, "noise": 0.25})
+    assert result.tokens_by_domain == {"cycle": 18 * LENGTH, "noise": 6 * LENGTH}
 
 
 def kill_after_step(step: int, key: str, mixture: str) -> None:
