@@ -22,6 +22,10 @@ class Hardware(Frozen):
         default=False, description="computes activations anew in the backward pass (arXiv 1604.06174): less memory, a third more FLOPs, the same bits"
     )
     hang_seconds: PositiveFloat = Field(default=600, description="without a step of any rank, after which all of them are ended")
+    peak_tflops: PositiveFloat | None = Field(
+        default=None,
+        description="of one rank, in 10^12 FLOPs per second, for MFU; when absent what is known of the GPU in bf16, and no MFU elsewhere",
+    )
     price_per_gpu_hour: PositiveFloat | None = Field(
         default=None, description="of one rank for an hour, in any currency: `assay plan` then says what it costs"
     )

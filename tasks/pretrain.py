@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from models.weight_hooks.stream_hook import StreamHook
 from tasks import layout
 from tasks.atomic import replace_directory, write_json
 from tasks.heartbeat import Pulse, heartbeats_of
-from tasks.launches import LAUNCHES, command, hosts, raise_if_hung, raise_why_unfinished, started
+from tasks.launches import LAUNCHES, command, hosts, raise_if_hosts_are_missing, raise_if_hung, raise_why_unfinished, started
 from tasks.run_directory import CODE, HOOK_CODE, Launch, RunDirectory, RunOutcome, RunResult, RunSpec, StageWeights, code_md5
 from tasks.stage import main
 from tasks.study import Study
@@ -27,6 +28,7 @@ from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
 
 POLL_SECONDS = 0.2
 FOLLOW_SECONDS = 5.0
+PROGRESS_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class PlannedRun:
 
 
 class Follower(Protocol):
-    """Who is told how runs go, while they train and when they have ended (`tracking.Record`). `rows` are those of metrics.jsonl so far."""
+    """Who is told how runs go, while they train and when they have ended (`tracking.Record`). `rows` are `RunDirectory.curves` so far."""
 
     def follow(self, run_key: str, name: str, mixture: str, recipe: str, rows: list[dict[str, Any]]) -> object: ...
 
@@ -103,7 +105,7 @@ def pretrain(study: Study, mixture: str, begin_to_follow: Callable[[], Follower]
     if begin_to_follow:
         follower = begin_to_follow()
         for run, result in zip(runs, results, strict=True):
-            follower.finish(result, run.directory.metrics())
+            follower.finish(result, run.directory.curves())
     return results
 
 
@@ -194,6 +196,7 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, begin_to_follow: 
         StudyError: when a run has no result, with the sentence of the rank that gave up; a TemporaryError when none did, and the end of the log
             on standard error.
     """
+    raise_if_hosts_are_missing(study.hardware)
     ranks = study.hardware.ranks * len(hosts(study.hardware))
     for run in runs:
         if run.plan.batch_sequences % ranks:
@@ -219,7 +222,7 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, begin_to_follow: 
     missing = [run.name for run in runs if not run.directory.holds(run.snapshot_steps)]
     if missing:
         ended = f"first {missing[0]}; the launcher exited with {launcher.returncode}"
-        raise_why_unfinished(f"{len(missing)} of {len(runs)} runs of mixture '{mixture}' did not finish ({ended})", log_file)
+        raise_why_unfinished(f"{len(missing)} of {len(runs)} runs of mixture '{mixture}' did not finish ({ended})", log_file, launcher.returncode)
 
 
 def wait(
@@ -231,7 +234,7 @@ def wait(
 ) -> None:
     """Waits until the launch has ended, says what it finished, and follows the run that trains."""
     unfinished = list(runs)
-    followed = time.monotonic()
+    followed = said = time.monotonic()
     while launcher.poll() is None or any(run.directory.is_finished for run in unfinished):
         for run in [run for run in unfinished if run.directory.is_finished]:
             unfinished.remove(run)
@@ -241,12 +244,25 @@ def wait(
         if follow and unfinished and not unfinished[0].is_reference and time.monotonic() - followed > FOLLOW_SECONDS:
             follow(unfinished[0])
             followed = time.monotonic()
+        if unfinished and time.monotonic() - said > PROGRESS_SECONDS:
+            print(progress(mixture, unfinished[0]), flush=True)
+            said = time.monotonic()
         raise_if_hung()
         time.sleep(POLL_SECONDS)
 
 
+def progress(mixture: str, run: PlannedRun) -> str:
+    """How far the run that trains has come, and how long it will take at the speed of its last interval."""
+    rows = run.directory.speeds()
+    if not rows:
+        return f"{mixture} {run.rung.name}: starts"
+    seen, rate = rows[-1]["tokens"], rows[-1]["tokens_per_second"]
+    left = timedelta(seconds=round((run.plan.tokens_seen - seen) / rate))
+    return f"{mixture} {run.rung.name}: {seen / run.plan.tokens_seen:.0%}, {rate:,.0f} tokens/s, {left} left"
+
+
 def follow(follower: Follower, mixture: str, recipe: str, run: PlannedRun) -> None:
-    if rows := run.directory.metrics():
+    if rows := run.directory.curves():
         follower.follow(run.spec.key, run.rung.name, mixture, recipe, rows)
 
 

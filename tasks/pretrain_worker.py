@@ -29,11 +29,12 @@ from tasks.atomic import read_json, replace_directory
 from tasks.checkpoints import Checkpoint, Checkpoints
 from tasks.heartbeat import Heartbeat, heartbeats_of
 from tasks.processes import end_with_standard_input
-from tasks.run_directory import Launch, RunDirectory
+from tasks.run_directory import Launch, RunDirectory, add_line, share_by_domain, write_lines
 from tasks.run_weights import RunWeights, batch_counts
 from tasks.stage import errors_in_words
 from tasks.tokenize_corpus import load_tokens
-from tasks.training_engine import ACCELERATOR, Engine, start_ranks
+from tasks.training_engine import ACCELERATOR, Engine, device_errors_in_words, start_ranks
+from tasks.training_meter import Meter
 
 
 def main() -> None:
@@ -44,7 +45,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.ends_with_stdin:
         end_with_standard_input()
-    with errors_in_words():
+    with errors_in_words(), device_errors_in_words():
         train_all(arguments.launch_file)
 
 
@@ -78,6 +79,7 @@ class Training:
         model = ProxyLM(self.spec.shape, self.spec.vocab_size, self.spec.initialization_seed)
         self.engine = Engine(model, self.spec.training, self.hardware, self.plan.batch_sequences, self.micro_sequences)
         self.checkpoints = Checkpoints(run.checkpoints)
+        self.meter = Meter(run, self.hardware, self.ranks, self.engine.device)
         self.step = self.first_step = 0  # before the first, steps were a shorter horizon's
         self.rows: list[dict[str, Any]] = []
         self.interval_losses: list[float] = []
@@ -183,12 +185,14 @@ class Training:
                 "train_loss": sum(self.interval_losses) / len(self.interval_losses),
                 "gradient_norm": gradient_norm,
                 "learning_rate": self.plan.learning_rate_at(self.step - 1),
+                "share_by_domain": share_by_domain(self.stream, self.plan, self.rows[-1]["step"] if self.rows else 0, self.step),
             }
             | (self.weights_set()[-1].model_dump(exclude={"step"}) if self.weights else {})
         )
         self.interval_losses = []
         if self.rank == 0:
-            self.run.add_metrics(self.rows[-1])
+            add_line(self.run.metrics_file, self.rows[-1])
+            self.meter.log(self.step)
 
     def save(self, to: Checkpoints, is_anchor: bool = False) -> None:
         """Writes a checkpoint: all that the rest of the run depends on. The stream and dropout are functions of the step."""
@@ -235,7 +239,8 @@ class Training:
                 for row in self.weights_set():
                     self.follow(row)
         if self.rank == 0:
-            self.run.write_metrics(self.rows)
+            write_lines(self.run.metrics_file, self.rows)
+            self.meter.begin(self.step)
 
     def weights_set(self) -> list[WeightsSet]:
         """By the hook, so far."""

@@ -147,6 +147,7 @@ class RunDirectory:
         self.path = layout.RUN_DIRECTORIES / key
         self.spec_file = self.path / "spec.json"
         self.metrics_file = self.path / "metrics.jsonl"
+        self.speed_file = self.path / "speed.jsonl"
         self.model = self.path / "model"
         self.snapshots = self.path / "snapshots"
         self.checkpoints = self.path / "checkpoints"
@@ -178,19 +179,18 @@ class RunDirectory:
         return RunSpec.model_validate(read_json(self.spec_file))
 
     def metrics(self) -> list[dict[str, Any]]:
-        """One row is an interval of tokens: step, tokens, train_loss, gradient_norm, learning_rate; with a hook that sets them, the stream's
-        weights_by_domain at its end and the losses_by_domain that they were set by. Empty before the first."""
-        if not self.metrics_file.exists():
-            return []
-        return [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
+        """One row is an interval of tokens: step, tokens, train_loss, gradient_norm, learning_rate, share_by_domain; with a hook that sets them, the
+        stream's weights_by_domain at its end and the losses_by_domain that they were set by. Empty before the first."""
+        return read_lines(self.metrics_file)
 
-    def write_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
-        with replace_file(self.metrics_file) as path:
-            path.write_text("".join(map(metrics_line, rows)), encoding="utf-8")
+    def speeds(self) -> list[dict[str, Any]]:
+        """The same intervals: tokens, tokens_per_second, mfu (None where no peak is known), memory_bytes of rank 0."""
+        return read_lines(self.speed_file)
 
-    def add_metrics(self, row: dict[str, Any]) -> None:
-        with self.metrics_file.open("a", encoding="utf-8") as file:
-            file.write(metrics_line(row))
+    def curves(self) -> list[dict[str, Any]]:
+        """Rows of both, by the tokens at which they were measured."""
+        speeds = {row["tokens"]: row for row in self.speeds()}
+        return [speeds.get(row["tokens"], {}) | row for row in self.metrics()]
 
     def write_spec(self, spec: RunSpec) -> None:
         write_json(self.spec_file, spec.model_dump(mode="json"))
@@ -216,7 +216,27 @@ class RunDirectory:
         write_json(self.result_file, outcome.model_dump())
 
 
-def metrics_line(row: dict[str, Any]) -> str:
+def share_by_domain(stream: TokenStream, plan: TrainingPlan, from_step: int, to_step: int) -> dict[str, float]:
+    """Of the tokens that these steps read."""
+    before, after = (stream.tokens_by_domain(step * plan.batch_sequences) for step in (from_step, to_step))
+    return {domain: (after[domain] - before.get(domain, 0)) / ((to_step - from_step) * plan.batch_tokens) for domain in after}
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    with replace_file(path) as partial:
+        partial.write_text("".join(map(line_of, rows)), encoding="utf-8")
+
+
+def add_line(path: Path, row: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line_of(row))
+
+
+def line_of(row: dict[str, Any]) -> str:
     return json.dumps(row, sort_keys=True, allow_nan=False) + "\n"  # sorted, as rows are that come back from a checkpoint
 
 

@@ -3,8 +3,10 @@
 # ruff: noqa: E402 (the environment decides what DeepSpeed is when it is imported)
 import os
 import shutil
+import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from models.hardware import Hardware
 from models.proxy_lm import ProxyLM, export_llama
 from models.training_plan import TrainingConfig
 from tasks.atomic import replace_directory
+from tasks.stage import TemporaryError
 
 if not torch.cuda.is_available():
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
@@ -57,7 +60,32 @@ def start_ranks() -> None:
     elif local_size > ACCELERATOR.device_count():
         raise StudyError(f"hardware.ranks is {local_size}, but this host has {ACCELERATOR.device_count()} GPUs: lower it.")
     ACCELERATOR.set_device(local_rank)
-    deepspeed.init_distributed(verbose=False, timeout=COLLECTIVE_TIMEOUT)
+    try:
+        deepspeed.init_distributed(verbose=False, timeout=COLLECTIVE_TIMEOUT)
+    except torch.distributed.DistNetworkError as error:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        reason = "the port is taken" if "EADDRINUSE" in str(error) else str(error).splitlines()[0]
+        raise TemporaryError(f"The ranks can't meet at {where}: {reason}. Run the same command again, which chooses another port.") from None
+
+
+@contextmanager
+def device_errors_in_words() -> Iterator[None]:
+    """Raises:
+    StudyError: where a GPU has not enough memory; a TemporaryError where it is lost.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise StudyError(
+            f"Not enough GPU memory ({str(error).splitlines()[0]}): lower hardware.micro_batch_sequences, set hardware.activation_checkpointing, or "
+            "raise hardware.zero_stage or hardware.ranks."
+        ) from None
+    except torch.AcceleratorError as error:
+        rank = os.environ["RANK"]
+        raise TemporaryError(
+            f"Rank {rank} on {socket.gethostname()} lost its GPU ({str(error).splitlines()[0]}): run the same command again to go on from the last "
+            "checkpoints, without that GPU if it does not come back."
+        ) from None
 
 
 def raise_without_compiler() -> None:
