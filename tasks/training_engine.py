@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402 (the environment decides what DeepSpeed is when it is imported)
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -59,6 +60,13 @@ def start_ranks() -> None:
     deepspeed.init_distributed(verbose=False, timeout=COLLECTIVE_TIMEOUT)
 
 
+def raise_without_compiler() -> None:
+    if not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+        raise StudyError(
+            "training.compiled needs a C++ compiler, and there is none here (g++, clang++, or what CXX names): install one, or unset it."
+        )
+
+
 class GuardedAdamW(torch.optim.AdamW):
     """AdamW whose steps may be refused: then neither parameters nor moments change."""
 
@@ -91,6 +99,10 @@ class Engine:
         self.device = torch.device(ACCELERATOR.current_device_name())
         model = model.to(self.device)
         model.recomputes = hardware.activation_checkpointing
+        if config.compiled:
+            raise_without_compiler()
+            for layer in model.layers:
+                layer.compile()
         groups = [
             {"params": [parameter for parameter in model.parameters() if parameter.dim() == 2], "weight_decay": config.weight_decay},
             {"params": [parameter for parameter in model.parameters() if parameter.dim() < 2], "weight_decay": 0.0},
@@ -123,9 +135,9 @@ class Engine:
     def model(self) -> ProxyLM:
         return self.engine.module  # type: ignore[return-value]
 
-    def backward(self, tokens_BL: Tensor, targets_BL: Tensor) -> Tensor:
-        """Adds a micro-batch to the gradient; its mean loss."""
-        loss = self.engine(tokens_BL, targets_BL)
+    def backward(self, tokens_BL: Tensor, targets_BL: Tensor, counts_B: Tensor | None = None) -> Tensor:
+        """Adds a micro-batch to the gradient; its mean loss, in which sequences may count differently."""
+        loss = self.engine(tokens_BL, targets_BL, counts_B)
         self.engine.backward(loss)
         return loss.detach()
 

@@ -212,7 +212,7 @@ def test_the_loss_is_the_same_on_any_ranks_in_every_zero_stage_and_after_an_inte
         ]
         with Path("log").open("wb") as log, started(arguments, log.fileno()) as launcher:
             assert launcher.wait(300) == 0, Path("log").read_text()
-    trained = {path.parents[4].name: path.parent for path in Path.cwd().glob(f"*/{layout.RUN_DIRECTORIES}/*/result.json")}
+    trained = {path.parents[3].name: path.parent for path in Path.cwd().glob(f"*/{layout.RUN_DIRECTORIES}/*/result.json")}
     losses = {way: [row["train_loss"] for row in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())] for way, run in trained.items()}
     assert len(losses) == 2 * (4 + 4 + 2 + 3) + 4 + 4 and len(losses["1-zero0"]) == 20
     for way, curve in losses.items():
