@@ -41,6 +41,7 @@ from tasks.steps.quota import DomainQuota
 from tasks.steps.rehydration import Rehydrate
 from tasks.steps.rewrite import Rewrite
 from tasks.steps.sampling import ScoreSampling
+from tasks.steps.score_bins import ScoreBins
 from tasks.steps.selection import TopFraction
 from tasks.steps.threshold import ScoreThreshold
 from tasks.steps.url_list import UrlBlockList
@@ -82,6 +83,7 @@ Step = Annotated[
     | DomainQuota
     | ScoreSampling
     | QuadmixSampling
+    | ScoreBins
     | Rehydrate
     | EditPrograms
     | Rewrite

@@ -204,6 +204,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "score-sampling": [{"score": "score", "fraction": 0.4, "temperature": 0.2, "skip_domains": ["skipped"]}],
     "combine-scores": [{"weights": {"score": 2}, "weights_by_domain": {"edited": {"score": -1}}}, {"weights": {"score": 1}, "scale": "rank"}],
     "quadmix": [{"score": "score", "function": {"steepness": 5, "threshold": 0.5, "exponent": 1.5, "base_rate": 0.2}, "skip_domains": ["skipped"]}],
+    "score-bins": [{"score": "score", "bins": 3}, {"score": "score", "skip_domains": ["skipped"]}],
     "dsir": [{"target": {"domains": ["edited"]}, "skip_domains": ["skipped"]}],
     "ngram-perplexity": [{"reference": {"domains": ["edited"]}, "order": 3, "skip_domains": ["skipped"]}],
     "model-perplexity": [{"model": file("lm", "name"), "max_tokens": 16}],
