@@ -18,6 +18,8 @@ PLUMBING = {
     "models.hardware",
     "tasks.atomic",
     "tasks.dask_runner",
+    "tasks.heartbeat",
+    "tasks.launches",
     "tasks.layout",
     "tasks.lineage",
     "tasks.processes",
