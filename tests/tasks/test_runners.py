@@ -129,5 +129,5 @@ def test_a_worker_with_other_code_or_other_files_refuses(tmp_path: Path, monkeyp
     assert OnWorker(os.path.join, "a")("b") == "a/b"
     with pytest.raises(StudyError, match="other code than this study"):
         OnWorker(os.path.join, "a", code="other")("b")
-    with pytest.raises(StudyError, match="has no /nowhere"):
+    with pytest.raises(StudyError, match="has no folder /nowhere"):
         OnWorker(os.path.join, "a", folder="/nowhere")("b")
