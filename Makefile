@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-fast test-patient bench-mixtures bench-eval bench-train bench-record bench-overhead bench-curation lint lock clean
+.PHONY: demo test test-fast test-patient bench-mixtures bench-eval bench-train bench-record bench-overhead bench-curation bench-memory lint lock clean
 
 demo: $(VENV)/ready  ## the whole default study, from raw text to a verdict
 	dvc repro
@@ -42,6 +42,9 @@ bench-overhead: $(VENV)/ready  ## seconds of finding 500 runs up to date, and th
 
 bench-curation: $(VENV)-bench/ready  ## curation steps against datatrove, datasketch, rensa and fastText, on one core
 	$(VENV)-bench/bin/python -m tests.benchmarks.bench_curation
+
+bench-memory: $(VENV)/ready  ## peak memory of a recipe over a pool of 2 GB of short documents
+	python -m tests.benchmarks.bench_memory --megabytes 2000
 
 # What it compares with, on top of the environment.
 $(VENV)-bench/ready: $(VENV)/ready
