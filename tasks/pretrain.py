@@ -105,13 +105,15 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             stages=stages,
             max_epochs=config.max_epochs,
             simulated_tokens=config.simulated_tokens,
+            packing=config.packing,
+            end_of_text_id=None if config.packing == "concatenate" else corpus.manifest.end_of_text_id,
             tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in domains},
             initialization_seed=rung.seeds.initialization,
             data_seed=rung.seeds.data,
             code_md5=code_md5(),
         )
         try:
-            plan, stream = spec.plan, spec.stream(corpus.tokens_by_domain)
+            plan, stream = spec.plan, spec.stream(corpus.tokens_by_domain, corpus.offsets_by_domain)
         except ValueError as error:
             raise StudyError(f"Run {rung.name} of mixture '{mixture}' can't be trained: {error}.") from None
         runs.append(PlannedRun(rung, spec, plan, stream, plan.snapshot_steps(study.ladder.snapshots)))
@@ -282,6 +284,7 @@ def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
         unique_tokens_by_domain=unique,
         tokens_md5_by_domain=spec.tokens_md5_by_domain,
         epochs_by_domain=run.stream.epochs_by_domain(sequences),
+        packing=spec.packing,
         corpus_share=spec.corpus_share,
     )
 

@@ -63,7 +63,7 @@ def train_all(launch: Launch) -> None:
     corpus = load_tokens(Path(launch.tokens))
     for key in launch.run_keys:
         run = RunDirectory(key)
-        Training(run, launch, run.spec().stream(corpus.tokens_by_domain)).train()
+        Training(run, launch, run.spec().stream(corpus.tokens_by_domain, corpus.offsets_by_domain)).train()
         gc.collect()
     torch.distributed.destroy_process_group()
 
@@ -133,8 +133,9 @@ class Training:
         first = self.step * self.plan.batch_sequences + self.rank * self.rank_sequences
         total = torch.zeros((), device=self.device)
         for start in range(first, first + self.rank_sequences, self.micro_sequences):
-            sequences = torch.from_numpy(self.stream.sequences(start, start + self.micro_sequences)).to(self.device)
-            loss = self.engine(sequences[:, :-1].contiguous(), sequences[:, 1:].contiguous())
+            batch = self.stream.batch(start, start + self.micro_sequences)
+            inputs, targets, documents = (None if of_batch is None else torch.from_numpy(of_batch).to(self.device) for of_batch in batch)
+            loss = self.engine(inputs, targets, documents)
             self.engine.backward(loss)
             self.engine.step()
             total += loss.detach()

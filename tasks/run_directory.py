@@ -13,6 +13,7 @@ from models.domain_order import Segment
 from models.frozen import Frozen
 from models.hardware import Hardware
 from models.ladder import ModelShape
+from models.packing import Packing
 from models.token_stream import TokenStream
 from models.training_plan import TrainingConfig, TrainingPlan, plan
 from tasks import layout
@@ -21,7 +22,14 @@ from tasks.atomic import read_json, write_json
 PROJECT = Path(__file__).resolve().parent.parent
 
 # The files that decide a run's weights; a change of one makes every run another run. The last trains it.
-OF_ALL_RUNS = ("models/domain_order.py", "models/ladder.py", "models/proxy_lm.py", "models/token_stream.py", "models/training_plan.py")
+OF_ALL_RUNS = (
+    "models/domain_order.py",
+    "models/ladder.py",
+    "models/packing.py",
+    "models/proxy_lm.py",
+    "models/token_stream.py",
+    "models/training_plan.py",
+)
 CODE = (*OF_ALL_RUNS, "tasks/pretrain_worker.py")
 SWARM_CODE = (*OF_ALL_RUNS, "models/proxy_swarm.py", "tasks/swarm_worker.py")
 FINAL_ROWS = 5  # of metrics, whose mean loss is the final one: a tenth of a run
@@ -54,6 +62,8 @@ class RunSpec(Frozen):
     stages: tuple[StageWeights, ...] = ()  # later weights, in their order
     max_epochs: float | dict[str, float] | None
     simulated_tokens: float | None = None  # of the training whose repetition the run imitates
+    packing: Packing = "concatenate"
+    end_of_text_id: int | None = None  # where the packing needs it
     tokens_md5_by_domain: dict[str, str]
     initialization_seed: int
     data_seed: int
@@ -68,8 +78,8 @@ class RunSpec(Frozen):
     def plan(self) -> TrainingPlan:
         return plan(self.shape, self.vocab_size, self.budget_tokens, self.training)
 
-    def stream(self, tokens_by_domain: Mapping[str, np.ndarray]) -> TokenStream:
-        """What the run reads of the corpus' tokens.
+    def stream(self, tokens_by_domain: Mapping[str, np.ndarray], offsets_by_domain: Mapping[str, np.ndarray] | None = None) -> TokenStream:
+        """What the run reads of the corpus' tokens. `offsets_by_domain`, where documents start among them, and the end: for `length-buckets`.
 
         Raises:
             ValueError: when weights, budget and cap on epochs can't be met together.
@@ -87,6 +97,9 @@ class RunSpec(Frozen):
             self.max_epochs,
             later,
             self.corpus_share,
+            self.packing,
+            self.end_of_text_id,
+            offsets_by_domain,
         )
 
     @property
@@ -219,6 +232,7 @@ class RunResult(Frozen):
     unique_tokens_by_domain: dict[str, int]  # in the corpus
     tokens_md5_by_domain: dict[str, str]  # which version of the corpus: the spec's
     epochs_by_domain: dict[str, float]  # of what the run may read of the corpus
+    packing: Packing = "concatenate"
     corpus_share: float = 1.0  # of each domain, what the run may read: less where it repeats as often as a larger training would
 
     @property

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_v
 from models.frozen import Frozen, Name, StudyError, nearest
 from models.hardware import Hardware
 from models.ladder import PRESETS, Ladder
+from models.packing import Packing
 from models.training_plan import TrainingConfig
 from tasks import layout
 from tasks.benchmarks.config import EvaluationConfig
@@ -66,6 +67,11 @@ class Mixture(Frozen):
         default=None, description="cap on how often any domain may be repeated in a run, or caps by domain"
     )
 
+    packing: Packing = Field(
+        default="concatenate",
+        description="of documents into sequences: `concatenate`; `concatenate-masked`, with attention inside each document; or `length-buckets`, "
+        "pieces of one length each, inside a document (arXiv 2405.13226)",
+    )
     simulated_tokens: PositiveFloat | None = Field(
         default=None,
         description="tokens of the training whose repetition each run imitates, usually target.tokens: a run reads only as much of each domain as it "

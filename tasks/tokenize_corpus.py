@@ -2,6 +2,7 @@
 
 import hashlib
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,13 +40,18 @@ class TokensManifest(Frozen):
 
 
 class TokenizedCorpus:
-    """Token ids by domain, memory-mapped, with their manifest."""
+    """Token ids by domain, memory-mapped, with their manifest; and where documents start among them, and the end."""
 
     def __init__(self, directory: Path):
+        self.directory = directory
         self.manifest = load_manifest(directory)
         self.tokens_by_domain: dict[str, np.ndarray] = {
             name: np.memmap(directory / f"{name}.bin", dtype=self.manifest.dtype, mode="r") for name in self.manifest.domains
         }
+
+    @cached_property
+    def offsets_by_domain(self) -> dict[str, np.ndarray]:
+        return {name: np.load(self.directory / f"{name}.offsets.npy", mmap_mode="r") for name in self.manifest.domains}
 
 
 def load_tokens(directory: Path) -> TokenizedCorpus:

@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,6 +129,32 @@ def test_ranks_of_a_host_file_are_counted_over_all_hosts(tmp_path):
 
 def files_of(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.slow
+def test_stages_packed_by_length_and_simulated_epochs_are_trained_as_planned_on_any_number_of_ranks(study):
+    train_bpe(iter(["some words for a tokenizer"] * 3), VOCAB).save_pretrained(layout.TOKENIZER)
+    drawn = Mixture(
+        recipe="raw",
+        weights={"code": 1.0},
+        stages=(MixtureStage(after=0.5, weights={"legal": 1.0}),),
+        packing="length-buckets",
+        simulated_tokens=40_000,
+    )
+    ladder = Ladder(sizes=("30k",), tokens_per_parameter=(0.525,), seeds=(1,))
+    losses = []
+    for ranks in (2, 1):
+        asked = study.model_copy(update={"mixtures": {"drawn": drawn}, "ladder": ladder, "hardware": Hardware(ranks=ranks)})
+        [result] = pretrain.pretrain(asked, "drawn")
+        shutil.rmtree(layout.RUN_DIRECTORIES)
+        losses.append(result.final_train_loss)
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+    assert result.tokens_by_domain == {"code": 10_240, "legal": 10_240}
+    assert result.weights_by_domain == {"code": 0.5, "legal": 0.5}
+    assert result.corpus_share == pytest.approx(20_480 / 40_000)
+    # Of each document's 100 tokens 96 are in pieces, and less than a sequence of each length is left over.
+    assert result.epochs_by_domain["legal"] == pytest.approx(10_240 / (20_000 * 0.512 * 0.96), rel=0.02)
+    assert result.planned_epochs_by_domain["legal"] == pytest.approx(10_240 / (20_000 * 0.512), rel=0.02)
 
 
 @pytest.mark.slow

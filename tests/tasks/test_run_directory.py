@@ -27,6 +27,8 @@ OTHERS = {
     "stages": (StageWeights(after=0.9, weights_by_domain={"a": 1.0}),),
     "max_epochs": 4.0,
     "simulated_tokens": 1e9,
+    "packing": "length-buckets",
+    "end_of_text_id": 1,
     "tokens_md5_by_domain": {"a": "1", "b": "3"},
     "initialization_seed": 2,
     "data_seed": 2,

@@ -22,5 +22,6 @@ def write_token_shards(directory: Path, tokens_by_domain: dict[str, int], vocab_
                 ranks = generator.zipf(1.5, DOCUMENT_TOKENS - 1) % len(vocabulary)
                 writer.add("", [*vocabulary[ranks].tolist(), 0])
         records[domain] = writer.record()
+        np.save(directory / f"{domain}.offsets.npy", np.array(writer.offsets, dtype=np.uint64))
     manifest = TokensManifest(vocab_size=vocab_size, dtype="uint16", end_of_text_id=0, domains=records)
     write_json(directory / MANIFEST, manifest.model_dump())
