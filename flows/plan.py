@@ -23,9 +23,15 @@ def print_plan(plan: StudyPlan) -> None:
     if plan.seconds is None:
         console.print("Time on this machine is not known: `assay plan` without --no-measure trains a few steps of each size to see.")
     console.print()
-    headings = ("size", "parameters", "without embeddings", "tokens per run", "steps", "batch tokens", "peak learning rate", "runs", "FLOPs")
+    headings = ("size", "budget", "parameters", "without embeddings", "tokens per run", "runs", "tokens", "FLOPs")
     headings += ("tokens/s", "by", "time", "runs done", "FLOPs done", "time done")
-    console.print(_table(console, headings, map(_rung, plan.rungs), text_columns=1))
+    console.print(_table(console, headings, map(_rung, plan.rungs), text_columns=2))
+    if plan.shared_tokens:
+        console.print(f"{plan.shared_tokens:,} tokens are trained once for several horizons: {_saved(plan):.0%} of all are saved.\n")
+    console.print("Derived values, numbered as in models/training_plan.py:")
+    headings = ("size", "budget", "1 batch tokens", "2 steps", "3 peak learning rate", "4 warm-up steps", "5 decay steps", "6 models averaged")
+    headings += ("7 FLOPs per run", "steps shared")
+    console.print(_table(console, headings, map(_derived, plan.rungs), text_columns=2))
     if plan.epochs:
         headings = ("mixture", "domain", "weight", "unique tokens", "epochs of its longest run", "done", "epochs at the target")
         console.print(_table(console, headings, map(_domain, plan.epochs), text_columns=2))
@@ -60,13 +66,12 @@ def _rung(rung: RungPlan) -> tuple[str, ...]:
     speed = (f"{rung.throughput.tokens_per_second:,.0f}", rung.throughput.source) if rung.throughput else (UNKNOWN, UNKNOWN)
     return (
         rung.size,
+        rung.budget,
         f"{rung.num_params:,}",
         f"{rung.num_params_non_embedding:,}",
         f"{rung.tokens:,}",
-        f"{rung.steps:,}",
-        f"{rung.batch_tokens:,}",
-        f"{rung.peak_learning_rate:.2g}",
         str(rung.runs),
+        f"{rung.trained_tokens:,}",
         f"{rung.train_flops:.3g}",
         *speed,
         duration(rung.seconds),
@@ -74,6 +79,17 @@ def _rung(rung: RungPlan) -> tuple[str, ...]:
         f"{rung.trained.train_flops:.3g}",
         duration(rung.trained.seconds),
     )
+
+
+def _derived(rung: RungPlan) -> tuple[str, ...]:
+    plan = rung.training
+    counts = (f"{plan.warmup_steps:,}", f"{plan.decay_steps:,}", str(len(plan.averaged_steps) or 1))
+    whole = (f"{plan.train_flops:.3g}", f"{rung.shared_steps:,}")
+    return rung.size, rung.budget, f"{plan.batch_tokens:,}", f"{plan.steps:,}", f"{plan.peak_learning_rate:.2g}", *counts, *whole
+
+
+def _saved(plan: StudyPlan) -> float:
+    return plan.shared_tokens / (plan.shared_tokens + plan.tokens)
 
 
 def _domain(its: EpochsPlan) -> tuple[str, ...]:

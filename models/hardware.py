@@ -17,6 +17,11 @@ class Hardware(Frozen):
     )
     micro_batch_sequences: PositiveInt = Field(default=16, description="sequences per rank and forward pass, at most")
     checkpoint_every_seconds: PositiveFloat = Field(default=60, description="what a killed run loses, at most")
+    checkpoints_kept: PositiveInt = Field(default=2, description="of a run that trains, the newest; a damaged one is passed over for the one before")
+    activation_checkpointing: bool = Field(
+        default=False, description="computes activations anew in the backward pass (arXiv 1604.06174): less memory, a third more FLOPs, the same bits"
+    )
+    hang_seconds: PositiveFloat = Field(default=600, description="without a step of any rank, after which all of them are ended")
     price_per_gpu_hour: PositiveFloat | None = Field(
         default=None, description="of one rank for an hour, in any currency: `assay plan` then says what it costs"
     )

@@ -5,7 +5,7 @@ parameters, embeddings once; a result states both.
 """
 
 from itertools import product
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -81,11 +81,50 @@ class Seeds(Frozen):
         return seed if isinstance(seed, Seeds) else cls(seed=seed, initialization=seed, data=seed)
 
 
+BudgetUnit = Literal["tokens_per_parameter", "budget_tokens", "train_flops"]
+SUFFIXES: dict[BudgetUnit, str] = {"tokens_per_parameter": "x", "budget_tokens": "tok", "train_flops": "flops"}
+
+
+class Budget(Frozen):
+    """How long a run trains."""
+
+    unit: BudgetUnit
+    value: float
+
+    @property
+    def name(self) -> str:
+        """`1.5x`, `2.5e6tok` or `1e15flops`."""
+        return f"{self.value:g}".replace("e+0", "e").replace("e+", "e") + SUFFIXES[self.unit]
+
+    def tokens(self, shape: ModelShape, vocab_size: int, sequence_length: int) -> int:
+        """FLOPs are the exact ones of training, attention included, and so a matter of the sequence length."""
+        match self.unit:
+            case "tokens_per_parameter":
+                return round(self.value * num_params(shape, vocab_size))
+            case "budget_tokens":
+                return round(self.value)
+            case "train_flops":
+                return round(self.value / train_flops(shape, vocab_size, sequence_length, tokens=1))
+
+
+def budget_unit(config: Frozen, where: str) -> BudgetUnit:
+    """The one unit in which a configuration gives its budget or budgets.
+
+    Raises:
+        ValueError: when it gives none, or several.
+    """
+    units = get_args(BudgetUnit)
+    given = [unit for unit in units if getattr(config, unit) is not None]
+    if len(given) != 1:
+        raise ValueError(f"{where} needs exactly one of {', '.join(units)}, and has {' and '.join(given) or 'none'}")
+    return given[0]
+
+
 class LadderRun(Frozen):
     """One rung of the ladder: what a run is, before any data."""
 
     size: str
-    tokens_per_parameter: float
+    budget: Budget
     seeds: Seeds
 
     @property
@@ -95,22 +134,28 @@ class LadderRun(Frozen):
     @property
     def name(self) -> str:
         """Unique in a ladder, and so in a mixture."""
-        return f"{self.size}-{self.tokens_per_parameter:g}x-seed{self.seed}"
+        return f"{self.size}-{self.budget.name}-seed{self.seed}"
 
     @property
     def shape(self) -> ModelShape:
         return PRESETS[self.size]
 
-    def budget_tokens(self, vocab_size: int) -> int:
-        return round(self.tokens_per_parameter * num_params(self.shape, vocab_size))
+    def budget_tokens(self, vocab_size: int, sequence_length: int) -> int:
+        return self.budget.tokens(self.shape, vocab_size, sequence_length)
 
 
 class Ladder(Frozen):
     """Model sizes x token budgets x seeds."""
 
     sizes: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="names of presets, smallest first")
-    tokens_per_parameter: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = Field(
-        description="token budgets, as multiples of the parameters of each size (embeddings included once)"
+    tokens_per_parameter: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] | None = Field(
+        default=None, description="token budgets, as multiples of the parameters of each size (embeddings included once); 20 is Chinchilla's"
+    )
+    budget_tokens: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = Field(
+        default=None, description="or: budgets in tokens, the same for each size"
+    )
+    train_flops: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] | None = Field(
+        default=None, description="or: budgets in FLOPs of training, attention included: an isoFLOP ladder"
     )
     seeds: Annotated[tuple[int | Seeds, ...], Field(min_length=1)] = Field(
         description="a number seeds both initialisation and data order; {seed: 3, initialization: 1, data: 2} tells them apart"
@@ -121,9 +166,14 @@ class Ladder(Frozen):
 
     def runs(self) -> tuple[LadderRun, ...]:
         """All runs, smallest first."""
-        budgets = sorted(self.tokens_per_parameter)
         seeds = map(Seeds.of, self.seeds)
-        return tuple(LadderRun(size=size, tokens_per_parameter=b, seeds=s) for size, b, s in product(self.sizes, budgets, seeds))
+        return tuple(LadderRun(size=size, budget=b, seeds=s) for size, b, s in product(self.sizes, self.budgets, seeds))
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """Smallest first."""
+        unit = budget_unit(self, "ladder")
+        return tuple(Budget(unit=unit, value=value) for value in sorted(getattr(self, unit)))
 
     @model_validator(mode="after")
     def _sizes_exist_in_order(self) -> Self:
@@ -135,7 +185,9 @@ class Ladder(Frozen):
             raise ValueError(f"sizes must be named once, smallest first: {', '.join(order)}")
         names = [run.name for run in self.runs()]
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"tokens_per_parameter and seeds make two runs of one name, '{twice}': name each value once, with at most 6 digits")
+            raise ValueError(
+                f"{budget_unit(self, 'ladder')} and seeds make two runs of one name, '{twice}': name each value once, with at most 6 digits"
+            )
         return self
 
 

@@ -6,6 +6,7 @@ Shape suffixes: B batch, L length, D d_model, H query heads, K key and value hea
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from models.ladder import ModelShape
 
@@ -33,6 +35,7 @@ class ProxyLM(nn.Module):
         self.lm_head = LanguageModelHead(shape.d_model, vocab_size, bias=False)
         if shape.tied_embeddings:
             self.lm_head.weight = self.embed_tokens.weight
+        self.recomputes = False  # activations of layers, in the backward pass
         self._initialise(torch.Generator().manual_seed(seed))
 
     def forward(self, token_ids_BL: Tensor, targets_BL: Tensor | None = None, documents_BL: Tensor | None = None) -> Tensor:
@@ -42,7 +45,8 @@ class ProxyLM(nn.Module):
         x_BLD = self.embed_tokens(token_ids_BL)
         rotation = rotary_table(token_ids_BL.shape[1], self.shape.d_head, x_BLD)
         for layer in self.layers:
-            x_BLD = layer(x_BLD, rotation, mask_B1LL)
+            step = partial(checkpoint, layer, use_reentrant=False) if self.recomputes else layer
+            x_BLD = step(x_BLD, rotation, mask_B1LL)
         return self.lm_head(self.norm(x_BLD), targets_BL)
 
     @torch.no_grad()

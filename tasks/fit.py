@@ -95,9 +95,12 @@ def describe_law(fitted: Extrapolation, mixture: int, study: Study) -> MixtureLa
 
 
 def curve(fitted: Extrapolation, mixture: int, study: Study) -> list[CurvePoint]:
-    """Lines of constant tokens per parameter, those of the ladder and the target's, from the smallest size to the target's."""
+    """Lines of constant tokens per parameter, those of the ladder (of one that counts tokens or FLOPs, the lowest and the highest of its runs) and
+    the target's, from the smallest size to the target's."""
     target_ratio = study.target.tokens / study.target.num_params
-    ratios = sorted({*study.ladder.tokens_per_parameter, target_ratio})
+    ratios_of_runs = fitted.runs.tokens / fitted.runs.num_params
+    of_ladder = study.ladder.tokens_per_parameter or (float(ratios_of_runs.min()), float(ratios_of_runs.max()))
+    ratios = sorted({*of_ladder, target_ratio})
     sizes = np.geomspace(fitted.runs.num_params.min(), study.target.num_params, CURVE_POINTS)
     num_params_k, ratio_k = np.tile(sizes, len(ratios)), np.repeat(ratios, len(sizes))
     points = []

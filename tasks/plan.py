@@ -4,10 +4,11 @@ from collections import defaultdict
 
 from models import training_plan
 from models.frozen import StudyError
-from models.ladder import LadderRun, num_params, num_params_non_embedding
-from models.training_plan import TrainingPlan
+from models.ladder import Budget, LadderRun, num_params, num_params_non_embedding
+from models.training_plan import TrainingPlan, shared_steps
 from tasks import layout
-from tasks.pretrain import PlannedRun, hosts, planned_runs
+from tasks.launches import hosts
+from tasks.pretrain import PlannedRun, planned_runs
 from tasks.study import Study, lineage, load_study
 from tasks.study_plan import EpochsPlan, RungPlan, StudyPlan, Trained, total
 from tasks.throughput import Setting, Throughput, known_throughputs, measure, setting_of, with_estimates
@@ -57,37 +58,37 @@ def tokenized_recipes(study: Study) -> list[str]:
 
 
 def _plan_rungs(study: Study, vocab_size: int, planned: list[PlannedRun], measure_speed: bool) -> tuple[RungPlan, ...]:
-    finished: dict[tuple[str, float], list[PlannedRun]] = defaultdict(list)
+    finished: dict[tuple[str, Budget], list[PlannedRun]] = defaultdict(list)
     for run in planned:
         if run.directory.is_finished:
-            finished[run.rung.size, run.rung.tokens_per_parameter].append(run)
+            finished[run.rung.size, run.rung.budget].append(run)
     seed, runs = study.ladder.runs()[0].seed, len(study.ladder.seeds) * len(study.mixtures)
     rungs = [(rung, _training_plan(study, rung, vocab_size)) for rung in study.ladder.runs() if rung.seed == seed]
     settings = [setting_of(rung.shape, vocab_size, plan, study.training, study.hardware) for rung, plan in rungs]
+    plans_by_size = {size: [plan for rung, plan in rungs if rung.size == size] for size in study.ladder.sizes}
     throughputs = _throughputs(settings, [rung.size for rung, _ in rungs], study, measure_speed)
     return tuple(
         RungPlan(
             size=rung.size,
+            budget=rung.budget.name,
             num_params=num_params(rung.shape, vocab_size),
             num_params_non_embedding=num_params_non_embedding(rung.shape),
-            tokens=plan.tokens_seen,
-            steps=plan.steps,
-            batch_tokens=plan.batch_tokens,
-            peak_learning_rate=plan.peak_learning_rate,
+            training=plan,
+            shared_steps=shared_steps(plan, study.ladder.snapshots, plans_by_size[rung.size]),
             runs=runs,
-            train_flops=runs * plan.train_flops,
             throughput=throughputs.get(setting.key),
-            trained=_trained_of(finished[rung.size, rung.tokens_per_parameter]),
+            trained=_trained_of(finished[rung.size, rung.budget]),
         )
         for (rung, plan), setting in zip(rungs, settings, strict=True)
     )
 
 
 def _training_plan(study: Study, rung: LadderRun, vocab_size: int) -> TrainingPlan:
+    budget, shortest = (one.tokens(rung.shape, vocab_size, study.training.sequence_length) for one in (rung.budget, study.ladder.budgets[0]))
     try:
-        return training_plan.plan(rung.shape, vocab_size, rung.budget_tokens(vocab_size), study.training)
+        return training_plan.plan(rung.shape, vocab_size, budget, study.training, shortest if study.training.shared_trunk else None)
     except ValueError as error:
-        raise StudyError(f"Runs {rung.size}-{rung.tokens_per_parameter:g}x can't be trained: {error}.") from None
+        raise StudyError(f"Runs {rung.size}-{rung.budget.name} can't be trained: {error}.") from None
 
 
 def _throughputs(settings: list[Setting], sizes: list[str], study: Study, measure_speed: bool) -> dict[str, Throughput]:
@@ -101,11 +102,12 @@ def _throughputs(settings: list[Setting], sizes: list[str], study: Study, measur
 def _trained_of(runs: list[PlannedRun]) -> Trained:
     outcomes = [run.directory.outcome() for run in runs]
     timings = [timing_of(run.directory) for run in runs]
+    own_steps = [outcome.steps - (timing.first_step if timing else 0) for outcome, timing in zip(outcomes, timings, strict=True)]
     return Trained(
         runs=len(runs),
         diverged=sum(outcome.status == "diverged" for outcome in outcomes),
-        tokens=sum(outcome.steps * run.plan.batch_tokens for run, outcome in zip(runs, outcomes, strict=True)),
-        train_flops=sum(run.plan.train_flops * outcome.steps / run.plan.steps for run, outcome in zip(runs, outcomes, strict=True)),
+        tokens=sum(steps * run.plan.batch_tokens for run, steps in zip(runs, own_steps, strict=True)),
+        train_flops=sum(run.plan.train_flops * steps / run.plan.steps for run, steps in zip(runs, own_steps, strict=True)),
         seconds=total([timing and timing.wall_seconds for timing in timings]),
     )
 

@@ -1,35 +1,30 @@
 """All runs of one mixture: sizes x budgets x seeds, trained by one DeepSpeed launch; what was trained before is not trained again."""
 
-import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 from models.frozen import StudyError, nearest
-from models.hardware import Hardware
 from models.ladder import LadderRun, num_params, num_params_non_embedding
 from models.token_stream import TokenStream, natural_weights
 from models.training_plan import TrainingPlan
 from tasks import layout
-from tasks.atomic import raise_if_full, replace_directory, write_json
-from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult, RunSpec, StageWeights, code_md5
-from tasks.stage import SENTENCE, TemporaryError, main
+from tasks.atomic import replace_directory, write_json
+from tasks.heartbeat import Pulse, heartbeats_of
+from tasks.launches import LAUNCHES, command, hosts, raise_if_hung, raise_why_unfinished, started
+from tasks.run_directory import Launch, RunDirectory, RunResult, RunSpec, StageWeights, code_md5
+from tasks.stage import main
 from tasks.study import Study
 from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
 
-LAUNCHES = layout.LOCAL / "launches"  # <mixture>.json, <mixture>.log
 POLL_SECONDS = 0.2
 FOLLOW_SECONDS = 5.0
-GRACE_SECONDS = 10.0  # between asking a launch to end and ending it
-LOG_TAIL_LINES = 30
 
 
 @dataclass(frozen=True)
@@ -41,6 +36,12 @@ class PlannedRun:
     plan: TrainingPlan
     stream: TokenStream
     snapshot_steps: tuple[int, ...]
+    trunks: tuple["PlannedRun", ...] = ()  # shorter horizons from whose trunk it can go on, the longest first
+
+    @property
+    def shared_steps(self) -> int:
+        """Its first steps, as far as they are those of a shorter horizon and are trained there."""
+        return max((run.plan.trunk_steps or 0 for run in self.trunks), default=0)
 
     @property
     def directory(self) -> RunDirectory:
@@ -55,8 +56,9 @@ class Follower(Protocol):
     def finish(self, result: RunResult, rows: list[dict[str, Any]]) -> object: ...
 
 
-def pretrain(study: Study, mixture: str, follower: Follower | None = None) -> list[RunResult]:
-    """Writes `results/runs/<mixture>`. Results are in place before the follower is told of them.
+def pretrain(study: Study, mixture: str, begin_to_follow: Callable[[], Follower] | None = None) -> list[RunResult]:
+    """Writes `results/runs/<mixture>`. Results are in place before the follower is told of them; it is asked for when the ranks have been started,
+    which take as long as it to be ready.
 
     Raises:
         StudyError: when weights, budget, caps or hardware can't be met, and when the launch ended before all runs were finished.
@@ -70,12 +72,13 @@ def pretrain(study: Study, mixture: str, follower: Follower | None = None) -> li
             locks.enter_context(RunDirectory(key).lock())
         waiting = {run.spec.key: run for run in runs if not run.directory.holds(run.snapshot_steps)}
         if waiting:
-            launch(mixture, list(waiting.values()), study, follower)
+            launch(mixture, list(waiting.values()), study, begin_to_follow)
         results = [result_of(run, mixture, recipe) for run in runs]
         with replace_directory(layout.RUNS / mixture) as directory:
             for run, result in zip(runs, results, strict=True):
                 publish(run, result, directory / result.run)
-    if follower:
+    if begin_to_follow:
+        follower = begin_to_follow()
         for run, result in zip(runs, results, strict=True):
             follower.finish(result, run.directory.metrics())
     return results
@@ -94,12 +97,15 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
         for number, stage in enumerate(config.stages)
     )
     domains = sorted({domain for of_stage in (weights, *(stage.weights_by_domain for stage in stages)) for domain in of_stage})
-    runs = []
+    vocab_size, sequence_length = corpus.manifest.vocab_size, study.training.sequence_length
+    runs: list[PlannedRun] = []
     for rung in study.ladder.runs():
+        shortest = study.ladder.budgets[0].tokens(rung.shape, vocab_size, sequence_length)
         spec = RunSpec(
             shape=rung.shape,
-            vocab_size=corpus.manifest.vocab_size,
-            budget_tokens=rung.budget_tokens(corpus.manifest.vocab_size),
+            vocab_size=vocab_size,
+            budget_tokens=rung.budget_tokens(vocab_size, sequence_length),
+            shortest_budget_tokens=shortest if study.training.shared_trunk else None,
             training=study.training,
             weights_by_domain=weights,
             stages=stages,
@@ -116,8 +122,15 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             plan, stream = spec.plan, spec.stream(corpus.tokens_by_domain, corpus.offsets_by_domain)
         except ValueError as error:
             raise StudyError(f"Run {rung.name} of mixture '{mixture}' can't be trained: {error}.") from None
-        runs.append(PlannedRun(rung, spec, plan, stream, plan.snapshot_steps(study.ladder.snapshots)))
+        run = PlannedRun(rung, spec, plan, stream, plan.snapshot_steps(study.ladder.snapshots))
+        runs.append(replace(run, trunks=tuple(shorter for shorter in reversed(runs) if has_trunk_of(run, shorter))))
     return runs
+
+
+def has_trunk_of(run: PlannedRun, shorter: PlannedRun) -> bool:
+    """Whether the steps before the shorter run's decay are those with which `run` begins, and no model of `run` is kept among them."""
+    same = (run.rung.size, run.rung.seeds) == (shorter.rung.size, shorter.rung.seeds) and shorter.plan.trunk_steps
+    return bool(same) and not any(step <= (shorter.plan.trunk_steps or 0) for step in run.snapshot_steps)
 
 
 def resolve_weights(weights: dict[str, float] | str, corpus: TokenizedCorpus, where: str) -> dict[str, float]:
@@ -143,7 +156,7 @@ def resolve_weights(weights: dict[str, float] | str, corpus: TokenizedCorpus, wh
     return {domain: weight for domain, weight in sorted(weights.items()) if weight > 0}
 
 
-def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Follower | None) -> None:
+def launch(mixture: str, runs: list[PlannedRun], study: Study, begin_to_follow: Callable[[], Follower] | None) -> None:
     """Trains `runs` in one launch and waits for it. The launcher's exit code is not trusted: what counts are the runs' results.
 
     Raises:
@@ -162,33 +175,29 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Followe
     launch_file, log_file = LAUNCHES / f"{mixture}.json", LAUNCHES / f"{mixture}.log"
     order = Launch(
         run_keys=tuple(run.spec.key for run in runs),
+        trunks_by_run={run.spec.key: tuple(shorter.spec.key for shorter in run.trunks) for run in runs if run.trunks},
         tokens=str(layout.TOKENS / study.mixtures[mixture].recipe),
         snapshots=study.ladder.snapshots,
         hardware=study.hardware,
     )
     write_json(launch_file, order.model_dump(mode="json"))
     with log_file.open("wb") as log, started(command(study.hardware, launch_file), log.fileno()) as launcher:
-        wait(launcher, mixture, runs, partial(follow, follower, mixture, study.mixtures[mixture].recipe) if follower else None)
+        hung = partial(raise_if_hung, Pulse(heartbeats_of(launch_file)), study.hardware.hang_seconds, f"mixture '{mixture}'", log_file)
+        followed = partial(follow, begin_to_follow(), mixture, study.mixtures[mixture].recipe) if begin_to_follow else None
+        wait(launcher, mixture, runs, hung, followed)
     missing = [run.rung.name for run in runs if not run.directory.holds(run.snapshot_steps)]
     if missing:
         ended = f"first {missing[0]}; the launcher exited with {launcher.returncode}"
         raise_why_unfinished(f"{len(missing)} of {len(runs)} runs of mixture '{mixture}' did not finish ({ended})", log_file)
 
 
-def raise_why_unfinished(sentence: str, log_file: Path) -> NoReturn:
-    """Raises:
-    StudyError: what a process said before it ended, or that the disk is full.
-    TemporaryError: where there are no such words, `sentence`, with the end of the log on standard error.
-    """
-    raise_if_full(layout.LOCAL)
-    lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
-    if said := [line.removeprefix(SENTENCE) for line in lines if line.startswith(SENTENCE)]:
-        raise StudyError(said[0])
-    print("\n".join(lines[-LOG_TAIL_LINES:]), file=sys.stderr)
-    raise TemporaryError(f"{sentence}: run the same command again to go on from the last checkpoints; what the processes said is in {log_file}.")
-
-
-def wait(launcher: subprocess.Popen[bytes], mixture: str, runs: list[PlannedRun], follow: Callable[[PlannedRun], None] | None) -> None:
+def wait(
+    launcher: subprocess.Popen[bytes],
+    mixture: str,
+    runs: list[PlannedRun],
+    raise_if_hung: Callable[[], None],
+    follow: Callable[[PlannedRun], None] | None,
+) -> None:
     """Waits until the launch has ended, says what it finished, and follows the run that trains."""
     unfinished = list(runs)
     followed = time.monotonic()
@@ -201,57 +210,13 @@ def wait(launcher: subprocess.Popen[bytes], mixture: str, runs: list[PlannedRun]
         if follow and unfinished and time.monotonic() - followed > FOLLOW_SECONDS:
             follow(unfinished[0])
             followed = time.monotonic()
+        raise_if_hung()
         time.sleep(POLL_SECONDS)
 
 
 def follow(follower: Follower, mixture: str, recipe: str, run: PlannedRun) -> None:
     if rows := run.directory.metrics():
         follower.follow(run.spec.key, run.rung.name, mixture, recipe, rows)
-
-
-@contextmanager
-def started(arguments: list[str], log: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A launch in a process group of its own; none of it survives the block, however that ends.
-
-    Its standard input is a pipe that nobody writes to: when this process dies, whatever kills it, the pipe ends and every rank with it.
-    """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])}
-    launcher = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True)
-    try:
-        yield launcher
-    finally:
-        end_group(launcher.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            launcher.wait(GRACE_SECONDS)
-        end_group(launcher.pid, signal.SIGKILL)
-        launcher.wait()
-        assert launcher.stdin is not None
-        launcher.stdin.close()
-
-
-def end_group(group: int, with_signal: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, with_signal)
-
-
-def command(hardware: Hardware, launch_file: Path) -> list[str]:
-    """What starts the ranks: with a host file, DeepSpeed's launcher."""
-    worker = ["tasks.pretrain_worker", str(launch_file)]
-    if hardware.hostfile:
-        place = ["--hostfile", hardware.hostfile, "--num_gpus", str(hardware.ranks)]
-        return [sys.executable, "-m", "deepspeed.launcher.runner", *place, "--module", *worker]
-    return [sys.executable, "-m", "tasks.ranks", str(hardware.ranks), *worker, "--ends-with-stdin"]
-
-
-def hosts(hardware: Hardware) -> list[str]:
-    """Host names of the host file, or this machine."""
-    if not hardware.hostfile:
-        return ["localhost"]
-    try:
-        lines = Path(hardware.hostfile).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise StudyError(f"hardware.hostfile {hardware.hostfile} can't be read: {error.strerror}.") from None
-    return [line.split()[0] for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
@@ -274,6 +239,8 @@ def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
         tokens_seen=outcome.steps * plan.batch_tokens,
         target_steps=plan.steps,
         steps=outcome.steps,
+        lost_steps=outcome.lost_steps,
+        shared_steps=run.shared_steps,
         train_flops=plan.train_flops * outcome.steps / plan.steps,
         final_train_loss=outcome.final_train_loss,
         learning_rate=plan.peak_learning_rate,
@@ -305,9 +272,14 @@ def publish(run: PlannedRun, result: RunResult, directory: Path) -> None:
 
 
 def pretrain_and_record(study: Study, mixture: str) -> None:
-    from tasks.tracking import Record
+    with ExitStack() as following:
 
-    with Record(study) as record:
+        @cache
+        def record() -> Follower:
+            from tasks.tracking import Record  # MLflow takes seconds to import
+
+            return following.enter_context(Record(study))
+
         pretrain(study, mixture, record)
 
 

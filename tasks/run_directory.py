@@ -17,20 +17,23 @@ from models.packing import Packing
 from models.token_stream import TokenStream
 from models.training_plan import TrainingConfig, TrainingPlan, plan
 from tasks import layout
-from tasks.atomic import read_json, write_json
+from tasks.atomic import read_json, replace_file, write_json
 
 PROJECT = Path(__file__).resolve().parent.parent
 
 # The files that decide a run's weights; a change of one makes every run another run. The last trains it.
 OF_ALL_RUNS = (
+    "models/divergence.py",
     "models/domain_order.py",
     "models/ladder.py",
+    "models/learning_rate.py",
+    "models/model_average.py",
     "models/packing.py",
     "models/proxy_lm.py",
     "models/token_stream.py",
     "models/training_plan.py",
 )
-CODE = (*OF_ALL_RUNS, "tasks/pretrain_worker.py")
+CODE = (*OF_ALL_RUNS, "tasks/training_engine.py", "tasks/pretrain_worker.py")
 SWARM_CODE = (*OF_ALL_RUNS, "models/proxy_swarm.py", "tasks/swarm_worker.py")
 FINAL_ROWS = 5  # of metrics, whose mean loss is the final one: a tenth of a run
 
@@ -57,6 +60,7 @@ class RunSpec(Frozen):
     shape: ModelShape
     vocab_size: int
     budget_tokens: int
+    shortest_budget_tokens: int | None = None  # of the horizons that share a trunk (training.shared_trunk)
     training: TrainingConfig
     weights_by_domain: dict[str, float]
     stages: tuple[StageWeights, ...] = ()  # later weights, in their order
@@ -76,7 +80,7 @@ class RunSpec(Frozen):
 
     @property
     def plan(self) -> TrainingPlan:
-        return plan(self.shape, self.vocab_size, self.budget_tokens, self.training)
+        return plan(self.shape, self.vocab_size, self.budget_tokens, self.training, self.shortest_budget_tokens)
 
     def stream(self, tokens_by_domain: Mapping[str, np.ndarray], offsets_by_domain: Mapping[str, np.ndarray] | None = None) -> TokenStream:
         """What the run reads of the corpus' tokens. `offsets_by_domain`, where documents start among them, and the end: for `length-buckets`.
@@ -130,6 +134,7 @@ class RunOutcome(Frozen):
 
     status: Literal["completed", "diverged"]
     steps: int
+    lost_steps: int = 0  # of these: read, but skipped or rewound
     final_train_loss: float | None
 
 
@@ -143,6 +148,7 @@ class RunDirectory:
         self.model = self.path / "model"
         self.snapshots = self.path / "snapshots"
         self.checkpoints = self.path / "checkpoints"
+        self.trunk = self.path / "trunk"  # the checkpoint before the decay, from which longer horizons go on
         self.timing_file = self.path / "timing.json"
         self.result_file = self.path / "result.json"
 
@@ -175,22 +181,45 @@ class RunDirectory:
             return []
         return [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
 
+    def write_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
+        with replace_file(self.metrics_file) as path:
+            path.write_text("".join(map(metrics_line, rows)), encoding="utf-8")
+
+    def add_metrics(self, row: dict[str, Any]) -> None:
+        with self.metrics_file.open("a", encoding="utf-8") as file:
+            file.write(metrics_line(row))
+
     def write_spec(self, spec: RunSpec) -> None:
         write_json(self.spec_file, spec.model_dump(mode="json"))
 
-    def conclude(self, status: Literal["completed", "diverged"], steps: int, rows: list[dict[str, Any]], seconds: float, ranks: int) -> None:
-        """Writes the timing and, last, the result. `seconds`: of wall time, that were this run's."""
-        tokens = steps * self.spec().plan.batch_tokens
-        write_json(self.timing_file, {"wall_seconds": seconds, "tokens_per_second": tokens / seconds, "ranks": ranks})
+    def conclude(
+        self,
+        status: Literal["completed", "diverged"],
+        steps: int,
+        rows: list[dict[str, Any]],
+        seconds: float,
+        ranks: int,
+        first_step: int = 0,
+        lost_steps: int = 0,
+    ) -> None:
+        """Writes the timing and, last, the result. `seconds`: of wall time, that were this run's. `first_step`: before it, steps were a shorter
+        horizon's."""
+        tokens = (steps - first_step) * self.spec().plan.batch_tokens
+        write_json(self.timing_file, {"wall_seconds": seconds, "tokens_per_second": tokens / seconds, "ranks": ranks, "first_step": first_step})
         final = [row["train_loss"] for row in rows[-FINAL_ROWS:]]
         loss = sum(final) / len(final) if status == "completed" else None
-        write_json(self.result_file, RunOutcome(status=status, steps=steps, final_train_loss=loss).model_dump())
+        write_json(self.result_file, RunOutcome(status=status, steps=steps, lost_steps=lost_steps, final_train_loss=loss).model_dump())
+
+
+def metrics_line(row: dict[str, Any]) -> str:
+    return json.dumps(row, sort_keys=True, allow_nan=False) + "\n"  # sorted, as rows are that come back from a checkpoint
 
 
 class Launch(Frozen):
     """What one launch of the training worker is asked: runs by key, trained one after another."""
 
     run_keys: tuple[str, ...]
+    trunks_by_run: dict[str, tuple[str, ...]] = {}  # keys of the shorter horizons of the same trunk, the longest first
     tokens: str  # directory of the tokenized corpus
     snapshots: tuple[float, ...]  # shares of each run's steps after which its model is kept
     hardware: Hardware
@@ -222,7 +251,9 @@ class RunResult(Frozen):
     tokens_seen: int
     target_steps: int
     steps: int
-    train_flops: float
+    lost_steps: int = 0  # of these: read, but skipped or rewound (training.divergence)
+    shared_steps: int = 0  # the first ones, that a shorter horizon of the ladder has too: they are trained once
+    train_flops: float  # of the model, shared steps included
     final_train_loss: float | None  # nats per token, mean of the last tenth of the run; None when diverged
     learning_rate: float
     batch_tokens: int

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_v
 
 from models.frozen import Frozen, Name, StudyError, nearest
 from models.hardware import Hardware
-from models.ladder import PRESETS, Ladder
+from models.ladder import PRESETS, Budget, Ladder, budget_unit
 from models.packing import Packing
 from models.training_plan import TrainingConfig
 from tasks import layout
@@ -106,7 +106,9 @@ class Swarm(Frozen):
 
     recipe: Name = Field(description="whose corpus is read")
     size: str = Field(description="name of a preset")
-    tokens_per_parameter: PositiveFloat = Field(description="of each run")
+    tokens_per_parameter: PositiveFloat | None = Field(default=None, description="of each run")
+    budget_tokens: PositiveInt | None = Field(default=None, description="or: of each run")
+    train_flops: PositiveFloat | None = Field(default=None, description="or: of each run")
     mixtures: Annotated[int, Field(ge=5)] = Field(default=64, description="how many; the first is the natural one")
     seed: int = Field(default=1, description="of the samples, the initialisation and the order of documents: the same for all runs")
     max_epochs: PositiveFloat | None = Field(default=None, description="cap on how often a run may repeat any domain")
@@ -117,9 +119,15 @@ class Swarm(Frozen):
     )
     apart: float = Field(default=0.02, ge=0, lt=1, description="share of tokens in which any two mixtures differ, at least")
 
+    @property
+    def budget(self) -> Budget:
+        unit = budget_unit(self, "a swarm")
+        return Budget(unit=unit, value=getattr(self, unit))
+
     @model_validator(mode="after")
     def _can_be_sampled(self) -> Self:
         known(self.size, PRESETS, "size")
+        budget_unit(self, "a swarm")
         if self.strengths[0] > self.strengths[1]:
             raise ValueError(f"strengths must be the smallest and the largest: {list(self.strengths)}")
         return self
@@ -193,6 +201,15 @@ class Study(Frozen):
     def _finds_domains(self, recipe: str) -> bool:
         """Whether the domains of the recipe's corpus are found in it, and not those of the sources."""
         return any(step.finds_domains for name in lineage(self.recipes, recipe) for step in self.recipes[name].steps)
+
+    @model_validator(mode="after")
+    def _trunks_are_of_one_stream(self) -> Self:
+        """What of a stream depends on how long it is can't be shared by horizons."""
+        for name, mixture in self.mixtures.items():
+            if self.training.shared_trunk and (mixture.stages or mixture.simulated_tokens):
+                key = "stages" if mixture.stages else "simulated_tokens"
+                raise ValueError(f"mixtures.{name}.{key} depends on the horizon, and runs can't share a trunk: set training.shared_trunk to false")
+        return self
 
     @model_validator(mode="after")
     def _checkpoints_to_average_are_kept(self) -> Self:

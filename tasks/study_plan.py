@@ -3,6 +3,7 @@
 from pydantic import computed_field
 
 from models.frozen import Frozen
+from models.training_plan import TrainingPlan
 from tasks.throughput import Throughput
 
 SECONDS_PER_HOUR = 3600
@@ -22,22 +23,38 @@ class RungPlan(Frozen):
     """All runs of one size and budget: every mixture with every seed."""
 
     size: str
+    budget: str  # its name in the runs' names
     num_params: int
     num_params_non_embedding: int
-    tokens: int  # per run, in whole batches
-    steps: int  # per run
-    batch_tokens: int
-    peak_learning_rate: float
+    training: TrainingPlan  # of each
+    shared_steps: int  # at the start of each, that are trained once with a shorter horizon
     runs: int
-    train_flops: int  # of all these runs
     throughput: Throughput | None
     trained: Trained
 
     @computed_field
     @property
+    def tokens(self) -> int:
+        """That a run's model has seen, in whole batches. What laws are fitted to."""
+        return self.training.tokens_seen
+
+    @computed_field
+    @property
+    def trained_tokens(self) -> int:
+        """In all these runs together: without what a shorter horizon trains for them."""
+        return self.runs * (self.training.steps - self.shared_steps) * self.training.batch_tokens
+
+    @computed_field
+    @property
+    def train_flops(self) -> int:
+        """Of all these runs together, likewise."""
+        return self.runs * self.training.train_flops * (self.training.steps - self.shared_steps) // self.training.steps
+
+    @computed_field
+    @property
     def seconds(self) -> float | None:
         """Of all these runs, one after the other, on this machine."""
-        return self.runs * self.tokens / self.throughput.tokens_per_second if self.throughput else None
+        return self.trained_tokens / self.throughput.tokens_per_second if self.throughput else None
 
 
 class EpochsPlan(Frozen):
@@ -70,7 +87,13 @@ class StudyPlan(Frozen):
     @computed_field
     @property
     def tokens(self) -> int:
-        return sum(rung.runs * rung.tokens for rung in self.rungs)
+        return sum(rung.trained_tokens for rung in self.rungs)
+
+    @computed_field
+    @property
+    def shared_tokens(self) -> int:
+        """That are not trained, as a shorter horizon's trunk has them."""
+        return sum(rung.runs * rung.tokens for rung in self.rungs) - self.tokens
 
     @computed_field
     @property

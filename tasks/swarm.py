@@ -13,13 +13,15 @@ from pyarrow import csv
 
 from models import training_plan
 from models.frozen import StudyError, nearest
-from models.ladder import PRESETS, LadderRun, Seeds, num_params
+from models.ladder import PRESETS, LadderRun, Seeds
 from models.swarm_mixtures import sample_mixtures
 from models.token_stream import natural_weights
 from tasks import layout
 from tasks.atomic import replace_directory, write_json
 from tasks.benchmarks.items import Document, heldout_documents
-from tasks.pretrain import LAUNCHES, Follower, PlannedRun, raise_why_unfinished, result_of, started
+from tasks.heartbeat import Pulse, heartbeats_of
+from tasks.launches import LAUNCHES, raise_if_hung, raise_why_unfinished, started
+from tasks.pretrain import Follower, PlannedRun, result_of
 from tasks.processes import processes
 from tasks.run_directory import SWARM_CODE, RunResult, RunSpec, SwarmLaunch, code_md5
 from tasks.stage import main
@@ -71,8 +73,8 @@ def planned_members(study: Study, name: str, corpus: TokenizedCorpus) -> list[Pl
     swarm = study.swarms[name]
     shape, vocab_size = PRESETS[swarm.size], corpus.manifest.vocab_size
     seeds = Seeds.of(swarm.seed)
-    rung = LadderRun(size=swarm.size, tokens_per_parameter=swarm.tokens_per_parameter, seeds=seeds)
-    budget_tokens = round(swarm.tokens_per_parameter * num_params(shape, vocab_size))
+    rung = LadderRun(size=swarm.size, budget=swarm.budget, seeds=seeds)
+    budget_tokens = rung.budget_tokens(vocab_size, study.training.sequence_length)
     try:
         num_sequences = training_plan.plan(shape, vocab_size, budget_tokens, study.training).num_sequences
     except ValueError as error:
@@ -115,7 +117,7 @@ def launch(study: Study, name: str, runs: list[PlannedRun]) -> None:
     """Trains `runs` in as many processes as the hardware has ranks, and waits for them.
 
     Raises:
-        StudyError: when a run has no result in the end, with the end of a log.
+        StudyError: when a run has no result in the end, with the end of a log; a TemporaryError when a process hangs.
     """
     keys = [run.spec.key for run in runs]
     for run in runs:
@@ -135,9 +137,13 @@ def launch(study: Study, name: str, runs: list[PlannedRun]) -> None:
             log = running.enter_context(path.open("wb"))
             command = [sys.executable, "-m", "tasks.swarm_worker", str(launch_file), str(place)]
             workers.append(running.enter_context(started(command, log.fileno())))
+        pulses = [Pulse(heartbeats_of(path)) for path in logs]
         said = 0
         while any(worker.poll() is None for worker in workers) and not any(worker.poll() for worker in workers):
             time.sleep(POLL_SECONDS)
+            for worker, pulse, path in zip(workers, pulses, logs, strict=True):
+                if worker.poll() is None:
+                    raise_if_hung(pulse, study.hardware.hang_seconds, f"a process of swarms.{name}", path)
             if (finished := sum(run.directory.is_finished for run in runs)) != said:
                 print(f"swarm {name}: {finished} of {len(runs)} runs are finished", flush=True)
                 said = finished

@@ -10,8 +10,9 @@ from tasks.run_directory import RunDirectory, RunSpec
 
 class Timing(Frozen):
     wall_seconds: float  # over all attempts
-    tokens_per_second: float
+    tokens_per_second: float  # of its own steps
     ranks: int
+    first_step: int = 0  # before it, it is the trunk of a shorter horizon
 
 
 def timing_of(run: RunDirectory) -> Timing | None:

@@ -6,7 +6,8 @@ from statistics import median
 
 from models.ladder import ModelShape
 from tasks.atomic import read_json
-from tasks.pretrain import LAUNCHES, PlannedRun
+from tasks.launches import LAUNCHES
+from tasks.pretrain import PlannedRun
 from tasks.timings import timings
 
 

@@ -17,6 +17,8 @@ PLUMBING = {
     "models.frozen",
     "models.hardware",
     "tasks.atomic",
+    "tasks.heartbeat",
+    "tasks.launches",
     "tasks.layout",
     "tasks.lineage",
     "tasks.processes",

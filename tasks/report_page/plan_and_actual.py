@@ -41,10 +41,10 @@ def _rung(size: str, tokens_per_run: int | None, planned_runs: int, runs: list[R
         planned_runs=planned_runs,
         completed_runs=completed,
         diverged_runs=len(runs) - completed,
-        planned_tokens=sum(map(planned_tokens, runs)),
-        tokens=sum(run.tokens_seen for run in runs),
-        planned_flops=sum(run.train_flops * run.target_steps / run.steps for run in runs),
-        flops=sum(run.train_flops for run in runs),
+        planned_tokens=sum(planned_tokens(run) - run.shared_steps * run.batch_tokens for run in runs),
+        tokens=sum(run.tokens_seen - run.shared_steps * run.batch_tokens for run in runs),
+        planned_flops=sum(run.train_flops * (run.target_steps - run.shared_steps) / run.steps for run in runs),
+        flops=sum(run.train_flops * (run.steps - run.shared_steps) / run.steps for run in runs),
     )
 
 

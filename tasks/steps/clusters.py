@@ -13,6 +13,7 @@ from pydantic import Field, PositiveInt
 from models.text_clusters import fit_centroids, fit_projection, fit_terms, names_of, nearest_centroid, project, unit
 from tasks.documents import DOCUMENT_SCHEMA, REMOVED_SCHEMA
 from tasks.steps.base import CorpusStep, StepContext, StepOutcome, draw_keys, set_column
+from tasks.steps.drawn import smallest_keys
 from tasks.steps.pretrained import Pretrained, exact_inference, load
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Clusters(CorpusStep):
         return path
 
     def reduce(self, digests: list[Path], context: StepContext) -> State:
-        drawn = pa.concat_tables([pq.read_table(path) for path in digests]).sort_by("key").slice(0, self.max_documents)
+        drawn = smallest_keys(digests, self.max_documents)
         texts = drawn["text"].to_pylist()
         vectorizer = fit_terms(texts, self.max_terms)
         terms_NT = vectorizer.transform(texts)

@@ -8,6 +8,7 @@ from tasks.steps.band import ScoreBand
 from tasks.steps.boilerplate import BoilerplateLines
 from tasks.steps.c4 import C4
 from tasks.steps.cleaning import Normalize
+from tasks.steps.cluster_size_counts import ClusterSizeCounts
 from tasks.steps.clusters import Clusters
 from tasks.steps.combine import CombineScores
 from tasks.steps.dates import DateSlice
@@ -34,6 +35,7 @@ from tasks.steps.preselect import PreSelect
 from tasks.steps.quadmix import QuadmixSampling
 from tasks.steps.quality import QualityClassifier
 from tasks.steps.quota import DomainQuota
+from tasks.steps.rehydration import Rehydrate
 from tasks.steps.rewrite import Rewrite
 from tasks.steps.sampling import ScoreSampling
 from tasks.steps.selection import TopFraction
@@ -57,6 +59,7 @@ Step = Annotated[
     | ExactDuplicates
     | NearDuplicates
     | LineDuplicates
+    | ClusterSizeCounts
     | Decontaminate
     | QualityClassifier
     | FastTextScore
@@ -73,6 +76,7 @@ Step = Annotated[
     | DomainQuota
     | ScoreSampling
     | QuadmixSampling
+    | Rehydrate
     | EditPrograms
     | Rewrite
     | FittedRules,

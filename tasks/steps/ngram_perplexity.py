@@ -15,6 +15,7 @@ from models.frozen import StudyError
 from models.ngram_lm import NgramModel, Order, estimate
 from tasks.documents import REMOVED_SCHEMA
 from tasks.steps.base import CorpusStep, StepContext, StepOutcome, draw_keys, set_column
+from tasks.steps.drawn import smallest_keys
 from tasks.steps.hashed_words import HashedWords, hashed_words
 from tasks.steps.reference import Reference
 
@@ -55,7 +56,7 @@ class NgramPerplexity(CorpusStep):
         return path
 
     def reduce(self, digests: list[Path], context: StepContext) -> Estimated:
-        drawn = pa.concat_tables([pq.read_table(path) for path in digests]).sort_by("key").slice(0, self.max_documents)
+        drawn = smallest_keys(digests, self.max_documents)
         texts = list(chain.from_iterable(words.by_document() for words in hashed_words(drawn["text"])))
         if not (num_words := sum(map(len, texts))):
             raise StudyError(f"ngram-perplexity finds no reference text in recipe '{context.recipe}': no document is of {self.reference}.")

@@ -13,6 +13,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from tasks import layout
 from tasks.steps.base import CorpusStep, StepContext, StepOutcome, decide, draw_keys
+from tasks.steps.drawn import smallest_keys
 from tasks.steps.edit_program import InvalidProgramError, execute
 from tasks.steps.endpoint import Endpoint, ReplyCache, ask_all
 from tasks.steps.faithfulness import Faithfulness
@@ -78,7 +79,7 @@ class Rewrite(CorpusStep):
         return path
 
     def reduce(self, digests: list[Path], context: StepContext) -> Rewriting:
-        chosen = pa.concat_tables([pq.read_table(path) for path in digests]).sort_by("key").slice(0, self.max_documents)
+        chosen = smallest_keys(digests, self.max_documents)
         asked = {self.endpoint.key_of(request): request for text in chosen["text"].to_pylist() for request in self._requests(text)}
         cache = ReplyCache(REPLIES)
         spent = ask_all(self.endpoint, asked, cache, f"recipe '{context.recipe}', {self.step}.endpoint")

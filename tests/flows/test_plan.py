@@ -20,8 +20,8 @@ def test_prints_plain_text(study: SmallStudy, capsys: pytest.CaptureFixture[str]
     assert printed.isascii() and "known when the recipes are tokenized" in printed
     assert ["runs", "4", "0"] in rows and ["time", "-", "-"] in rows and ["price", "(2", "x", "2.5", "an", "hour)", "-", "-"] in rows
     assert "Time on this machine is not known" in printed
-    (row,) = [row for row in rows if row[0] == "100k"]
-    assert row[7] == "2"
+    one, derived = [row for row in rows if row[0] == "100k"]
+    assert (one[1], one[5], derived[1], derived[7]) == ("1x", "2", "1x", "1")
 
 
 def test_prints_one_json_object(study: SmallStudy, capsys: pytest.CaptureFixture[str]):

@@ -42,7 +42,7 @@ def test_a_ladder_lists_its_runs_smallest_first_under_names_of_their_own():
     names = [run.name for run in ladder.runs()]
     assert names[:4] == ["30k-0.5x-seed1", "30k-0.5x-seed2", "30k-3x-seed1", "30k-3x-seed2"]
     assert len(set(names)) == 8
-    assert ladder.runs()[0].budget_tokens(1000) == round(0.5 * num_params(PRESETS["30k"], 1000))
+    assert ladder.runs()[0].budget_tokens(1000, 256) == round(0.5 * num_params(PRESETS["30k"], 1000))
 
 
 def test_a_seed_may_stand_for_two():
@@ -70,3 +70,30 @@ def test_heads_must_divide_the_width():
         ModelShape(num_layers=1, d_model=48, num_heads=5, num_kv_heads=5, d_ff=64)
     with pytest.raises(ValidationError, match="num_heads 6 must be a multiple of num_kv_heads 4"):
         ModelShape(num_layers=1, d_model=48, num_heads=6, num_kv_heads=4, d_ff=64)
+
+
+@pytest.mark.parametrize(
+    ("budgets", "names"),
+    [
+        ({"budget_tokens": [2_500_000, 1_000_000]}, ["30k-1e6tok-seed1", "30k-2.5e6tok-seed1", "100k-1e6tok-seed1", "100k-2.5e6tok-seed1"]),
+        ({"train_flops": [1e12]}, ["30k-1e12flops-seed1", "100k-1e12flops-seed1"]),
+        ({"tokens_per_parameter": [20]}, ["30k-20x-seed1", "100k-20x-seed1"]),
+    ],
+)
+def test_budgets_are_given_in_tokens_in_flops_or_by_the_parameter(budgets, names):
+    ladder = Ladder.model_validate({"sizes": ["30k", "100k"], "seeds": [1]} | budgets)
+    assert [run.name for run in ladder.runs()] == names
+    for run in ladder.runs():
+        tokens = run.budget_tokens(1000, 256)
+        spent = {
+            "budget_tokens": tokens,
+            "train_flops": train_flops(run.shape, 1000, 256, tokens),
+            "tokens_per_parameter": tokens / num_params(run.shape, 1000),
+        }
+        assert spent[run.budget.unit] == pytest.approx(run.budget.value, rel=1e-5)
+
+
+@pytest.mark.parametrize(("budgets", "found"), [({}, "none"), ({"budget_tokens": [1], "train_flops": [1]}, "budget_tokens and train_flops")])
+def test_a_ladder_has_its_budgets_in_one_unit(budgets, found):
+    with pytest.raises(ValidationError, match=f"ladder needs exactly one of tokens_per_parameter, budget_tokens, train_flops, and has {found}"):
+        Ladder.model_validate({"sizes": ["30k"], "seeds": [1]} | budgets)

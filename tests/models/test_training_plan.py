@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from models.ladder import PRESETS, num_params
-from models.training_plan import MAX_LEARNING_RATE, ROWS_PER_RUN, TrainingConfig, TrainingPlan, plan
+from models.training_plan import MAX_LEARNING_RATE, ROWS_PER_RUN, TrainingConfig, TrainingPlan, plan, shared_steps
 
 
 def planned(budget_tokens: int = 1_000_000, size: str = "100k", **config) -> TrainingPlan:
@@ -83,3 +83,42 @@ def test_warm_up_takes_as_many_tokens_as_parameters_up_to_a_share_of_the_run():
     assert long.warmup_steps == math.ceil(parameters / long.batch_tokens)
     short = planned(parameters, warmup_share=0.3)
     assert short.warmup_steps == math.ceil(0.3 * short.steps)
+
+
+def test_a_constant_rate_stays_and_its_last_models_are_averaged():
+    p = planned(learning_rate=0.01, schedule="constant", average_models=4, decay_share=0.2)
+    assert [p.learning_rate_at(step) for step in range(p.warmup_steps, p.steps)] == pytest.approx([0.01] * (p.steps - p.warmup_steps))
+    assert len(p.averaged_steps) == 4 and p.averaged_steps[-1] == p.steps
+    assert p.averaged_steps[0] >= 0.8 * p.steps
+    assert planned().averaged_steps == ()
+    with pytest.raises(ValueError, match=r"average_models 500 is more than the \d+ steps of training.decay_share"):
+        planned(average_models=500)
+
+
+def test_the_power_schedule_is_the_papers_and_knows_no_horizon():
+    """arXiv 2408.13359: 4 n^-0.51 for each 4,096 tokens of the batch; a power of n falls by 2^0.51 where n doubles."""
+    long = planned(10**8, schedule="power", learning_rate=1.0, batch_tokens=4096, warmup_share=0.01)
+    assert long.learning_rate_at(9_999) == pytest.approx(4 * (10_000 * 4096) ** -0.51)
+    assert long.learning_rate_at(1_999) / long.learning_rate_at(3_999) == pytest.approx(2**0.51)
+    short = planned(5 * 10**7, schedule="power", learning_rate=1.0, batch_tokens=4096, warmup_share=0.01)
+    assert [short.learning_rate_at(step) for step in range(200, 9_000, 100)] == [long.learning_rate_at(step) for step in range(200, 9_000, 100)]
+    assert short.learning_rate_at(short.steps - 1) < 0.15 * short.learning_rate_at(short.steps - short.decay_steps)
+    capped = planned(10**8, schedule="power", learning_rate=1e-4, batch_tokens=4096)
+    assert capped.learning_rate_at(capped.steps // 2) == 1e-4
+
+
+@pytest.mark.parametrize("schedule", ["wsd", "power"])
+def test_horizons_of_one_trunk_share_all_but_their_decay(schedule):
+    shared = TrainingConfig(schedule=schedule, shared_trunk=True)
+    short, long = (plan(PRESETS["100k"], 1024, budget, shared, shortest_budget_tokens=500_000) for budget in (500_000, 2_000_000))
+    assert (short.batch_tokens, short.peak_learning_rate, short.warmup_steps) == (long.batch_tokens, long.peak_learning_rate, long.warmup_steps)
+    assert short == plan(PRESETS["100k"], 1024, 500_000, shared)
+    trunk = short.trunk_steps or 0
+    assert trunk == short.steps - short.decay_steps and long.steps == pytest.approx(4 * short.steps, abs=3)
+    assert [short.learning_rate_at(step) for step in range(trunk)] == [long.learning_rate_at(step) for step in range(trunk)]
+    assert [short.is_logged(step) for step in range(1, trunk + 1)] == [long.is_logged(step) for step in range(1, trunk + 1)]
+    assert long.is_logged(long.steps)
+    assert shared_steps(long, (), [short, long]) == trunk and shared_steps(short, (), [short, long]) == 0
+    assert shared_steps(long, (0.05,), [short, long]) == 0, "a model that is kept before the trunk ends must be trained"
+    with pytest.raises(ValidationError, match="cosine depends on its horizon from the start"):
+        TrainingConfig(shared_trunk=True)

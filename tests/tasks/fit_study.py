@@ -52,7 +52,7 @@ def write_runs(
         evaluations: list[Row] = []
         for rung in study.ladder.runs():
             size = num_params(rung.shape, VOCAB_SIZE)
-            tokens = rung.budget_tokens(VOCAB_SIZE)
+            tokens = rung.budget_tokens(VOCAB_SIZE, study.training.sequence_length)
             shared, own = (np.random.default_rng([rung.seed, tokens, place]).standard_normal() for place in (0, 1 + number))
             loss = law(size, tokens) * factors[mixture] * math.exp(noise_sd * (shared + own) / 2**0.5)
             result: Row = {

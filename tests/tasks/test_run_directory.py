@@ -22,6 +22,7 @@ OTHERS = {
     "shape": PRESETS["100k"],
     "vocab_size": 301,
     "budget_tokens": 100_001,
+    "shortest_budget_tokens": 50_000,
     "training": TrainingConfig(weight_decay=0.2),
     "weights_by_domain": {"a": 0.4, "b": 0.6},
     "stages": (StageWeights(after=0.9, weights_by_domain={"a": 1.0}),),
