@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from models.document_order import ReorderedTokens
+
 # Windows over documents one after another, with attention across them or not; or pieces of one length each, that lie in one document.
 Packing = Literal["concatenate", "concatenate-masked", "length-buckets"]
 SHORTEST_PIECE = 16  # tokens; what is left of a document below that is not read
@@ -22,7 +24,7 @@ class Sequence(NamedTuple):
 
 
 class Windows:
-    """A domain's tokens cut into windows, in a fresh permutation per epoch.
+    """A domain's tokens cut into windows, each of them once per epoch.
 
     Args:
         tokens: token ids, documents one after another.
@@ -30,14 +32,25 @@ class Windows:
         share: of the windows, that are read at all.
         key: the domain's own random numbers.
         seed: of the permutations. It does not change what a share is.
+        shuffled: whether epochs are permuted; else each is in the order of the tokens.
         end_of_text_id: given, each document, from the end-of-text token before it on, is read as if it stood alone.
 
     Raises:
         ValueError: when that is less than one sequence; without the domain's name.
     """
 
-    def __init__(self, tokens: np.ndarray, sequence_length: int, share: float, key: int, seed: int, end_of_text_id: int | None = None):
+    def __init__(
+        self,
+        tokens: np.ndarray | ReorderedTokens,
+        sequence_length: int,
+        share: float,
+        key: int,
+        seed: int,
+        end_of_text_id: int | None = None,
+        shuffled: bool = True,
+    ):
         self.tokens, self.sequence_length, self.seed, self.key, self.end_of_text_id = tokens, sequence_length, seed, key, end_of_text_id
+        self.shuffled = shuffled
         windows = (len(tokens) - 1) // sequence_length
         if windows < 1:
             raise ValueError(f"has {len(tokens)} tokens, fewer than one sequence of {sequence_length} + 1")
@@ -59,7 +72,7 @@ class Windows:
         return Sequence(window[:-1], window[1:], documents)
 
     def _permutation_of_epoch(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, self.key, epoch]).permutation(self.chosen)
+        return np.random.default_rng([self.seed, self.key, epoch]).permutation(self.chosen) if self.shuffled else self.chosen
 
 
 class LengthBuckets:
@@ -115,21 +128,22 @@ class LengthBuckets:
 
 def pack(
     packing: Packing,
-    tokens: np.ndarray,
+    tokens: np.ndarray | ReorderedTokens,
     offsets: np.ndarray | None,
     sequence_length: int,
     share: float,
     key: int,
     seed: int,
     end_of_text_id: int | None,
+    shuffled: bool,
 ) -> Windows | LengthBuckets:
     """One domain's sequences. `concatenate` needs neither `offsets` nor `end_of_text_id`."""
     if packing == "concatenate":
-        return Windows(tokens, sequence_length, share, key, seed)
+        return Windows(tokens, sequence_length, share, key, seed, None, shuffled)
     assert end_of_text_id is not None
     if packing == "concatenate-masked":
-        return Windows(tokens, sequence_length, share, key, seed, end_of_text_id)
-    assert offsets is not None
+        return Windows(tokens, sequence_length, share, key, seed, end_of_text_id, shuffled)
+    assert offsets is not None and isinstance(tokens, np.ndarray)
     return LengthBuckets(tokens, offsets, sequence_length, share, key, seed, end_of_text_id)
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from models.document_order import ReorderedTokens
 from models.domain_order import DomainOrder, Segment
 from models.packing import LengthBuckets, Packing, Windows, pack
 
@@ -45,6 +46,7 @@ class TokenStream:
         packing: what a sequence is made of.
         end_of_text_id: needed by all packings but `concatenate`.
         offsets_by_domain: where documents start, and the end; needed by `length-buckets`.
+        shuffled: whether each epoch of a domain is permuted; else it is in the order of the tokens.
 
     Raises:
         ValueError: naming the domain, when it has no tokens, less than one sequence, or would be repeated beyond `max_epochs`.
@@ -52,7 +54,7 @@ class TokenStream:
 
     def __init__(
         self,
-        tokens_by_domain: Mapping[str, np.ndarray],
+        tokens_by_domain: Mapping[str, np.ndarray | ReorderedTokens],
         weights_by_domain: Mapping[str, float],
         sequence_length: int,
         num_sequences: int,
@@ -63,6 +65,7 @@ class TokenStream:
         packing: Packing = "concatenate",
         end_of_text_id: int | None = None,
         offsets_by_domain: Mapping[str, np.ndarray] | None = None,
+        shuffled: bool = True,
     ):
         all_segments = (Segment(start_sequence=0, weights_by_domain=dict(weights_by_domain)), *segments)
         largest: dict[str, float] = {}
@@ -78,7 +81,7 @@ class TokenStream:
             key = zlib.crc32(domain.encode())  # by name, so that other domains do not change this one's order
             offsets = offsets_by_domain[domain] if offsets_by_domain else None
             try:
-                self.packed.append(pack(packing, tokens, offsets, sequence_length, corpus_share, key, seed, end_of_text_id))
+                self.packed.append(pack(packing, tokens, offsets, sequence_length, corpus_share, key, seed, end_of_text_id, shuffled))
             except ValueError as error:
                 raise ValueError(f"domain '{domain}' {error}") from None
         self.num_windows = np.array([len(packed) for packed in self.packed])

@@ -112,6 +112,8 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             max_epochs=config.max_epochs,
             simulated_tokens=config.simulated_tokens,
             packing=config.packing,
+            order=config.order,
+            scores_md5_by_domain=corpus.scores_md5(config.order, domains),
             end_of_text_id=None if config.packing == "concatenate" else corpus.manifest.end_of_text_id,
             tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in domains},
             initialization_seed=rung.seeds.initialization,
@@ -119,7 +121,7 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             code_md5=code_md5(),
         )
         try:
-            plan, stream = spec.plan, spec.stream(corpus.tokens_by_domain, corpus.offsets_by_domain)
+            plan, stream = spec.plan, spec.stream(corpus.in_order(spec.order, domains), corpus.offsets_by_domain)
         except ValueError as error:
             raise StudyError(f"Run {rung.name} of mixture '{mixture}' can't be trained: {error}.") from None
         run = PlannedRun(rung, spec, plan, stream, plan.snapshot_steps(study.ladder.snapshots))
@@ -252,6 +254,7 @@ def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
         tokens_md5_by_domain=spec.tokens_md5_by_domain,
         epochs_by_domain=run.stream.epochs_by_domain(sequences),
         packing=spec.packing,
+        order=spec.order,
         corpus_share=spec.corpus_share,
     )
 

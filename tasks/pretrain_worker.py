@@ -52,7 +52,9 @@ def train_all(launch_file: Path) -> None:
     heartbeat = Heartbeat(heartbeats_of(launch_file), torch.distributed.get_rank())
     for key in launch.run_keys:
         run = RunDirectory(key)
-        Training(run, launch, run.spec().stream(corpus.tokens_by_domain, corpus.offsets_by_domain), heartbeat).train()
+        spec = run.spec()
+        stream = spec.stream(corpus.in_order(spec.order, spec.domains), corpus.offsets_by_domain)
+        Training(run, launch, stream, heartbeat).train()
         gc.collect()
     torch.distributed.destroy_process_group()
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from filelock import FileLock
 
+from models.document_order import ReorderedTokens, ScoreOrder
 from models.domain_order import Segment
 from models.frozen import Frozen
 from models.hardware import Hardware
@@ -24,6 +25,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 # The files that decide a run's weights; a change of one makes every run another run. The last trains it.
 OF_ALL_RUNS = (
     "models/divergence.py",
+    "models/document_order.py",
     "models/domain_order.py",
     "models/ladder.py",
     "models/learning_rate.py",
@@ -68,6 +70,8 @@ class RunSpec(Frozen):
     simulated_tokens: float | None = None  # of the training whose repetition the run imitates
     packing: Packing = "concatenate"
     end_of_text_id: int | None = None  # where the packing needs it
+    order: ScoreOrder | None = None
+    scores_md5_by_domain: dict[str, str] = {}  # of the order
     tokens_md5_by_domain: dict[str, str]
     initialization_seed: int
     data_seed: int
@@ -82,7 +86,9 @@ class RunSpec(Frozen):
     def plan(self) -> TrainingPlan:
         return plan(self.shape, self.vocab_size, self.budget_tokens, self.training, self.shortest_budget_tokens)
 
-    def stream(self, tokens_by_domain: Mapping[str, np.ndarray], offsets_by_domain: Mapping[str, np.ndarray] | None = None) -> TokenStream:
+    def stream(
+        self, tokens_by_domain: Mapping[str, np.ndarray | ReorderedTokens], offsets_by_domain: Mapping[str, np.ndarray] | None = None
+    ) -> TokenStream:
         """What the run reads of the corpus' tokens. `offsets_by_domain`, where documents start among them, and the end: for `length-buckets`.
 
         Raises:
@@ -104,7 +110,13 @@ class RunSpec(Frozen):
             self.packing,
             self.end_of_text_id,
             offsets_by_domain,
+            shuffled=self.order is None,
         )
+
+    @property
+    def domains(self) -> list[str]:
+        """That have weight at some time."""
+        return sorted(self.tokens_md5_by_domain)
 
     @property
     def corpus_share(self) -> float:
@@ -264,6 +276,7 @@ class RunResult(Frozen):
     tokens_md5_by_domain: dict[str, str]  # which version of the corpus: the spec's
     epochs_by_domain: dict[str, float]  # of what the run may read of the corpus
     packing: Packing = "concatenate"
+    order: ScoreOrder | None = None
     corpus_share: float = 1.0  # of each domain, what the run may read: less where it repeats as often as a larger training would
 
     @property

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
+from models.document_order import ScoreOrder
 from models.frozen import Frozen, Name, StudyError, nearest
 from models.hardware import Hardware
 from models.ladder import PRESETS, Budget, Ladder, budget_unit
@@ -72,6 +73,10 @@ class Mixture(Frozen):
         description="of documents into sequences: `concatenate`; `concatenate-masked`, with attention inside each document; or `length-buckets`, "
         "pieces of one length each, inside a document (arXiv 2405.13226)",
     )
+    order: ScoreOrder | None = Field(
+        default=None,
+        description="of each domain's documents, such as {by: quality} or {by: quality, rising: false}; shuffled when absent",
+    )
     simulated_tokens: PositiveFloat | None = Field(
         default=None,
         description="tokens of the training whose repetition each run imitates, usually target.tokens: a run reads only as much of each domain as it "
@@ -93,6 +98,12 @@ class Mixture(Frozen):
         starts = [stage.after for stage in self.stages]
         if starts != sorted(set(starts)):
             raise ValueError(f"stages must follow each other, but begin after {starts}")
+        return self
+
+    @model_validator(mode="after")
+    def _order_can_be_packed(self) -> Self:
+        if self.order and self.packing == "length-buckets":
+            raise ValueError("an order of documents is lost when they are packed in length-buckets: choose packing concatenate or concatenate-masked")
         return self
 
     @property

@@ -84,6 +84,20 @@ def test_stages_are_shares_of_the_budget_and_a_result_has_the_mean_of_their_weig
     assert read == {domain: weight * 320 * 64 for domain, weight in run.spec.mean_weights_by_domain.items()}
 
 
+def test_a_curriculum_reads_documents_by_their_score(study, corpus):
+    def planned(**order):
+        mixture = Mixture(recipe="raw", weights={"legal": 1.0}, **({"order": order} if order else {}))
+        return planned_runs(study.model_copy(update={"mixtures": {"m": mixture}}), "m", corpus)[0]
+
+    falling = planned(by="number", rising=False)
+    legal = corpus.tokens_by_domain["legal"]
+    assert falling.stream.sequences(0, 1)[0].tolist() == legal[-100:-35].tolist(), "documents have 100 tokens, and scores that rise"
+    assert len({run.spec.key for run in (falling, planned(by="number"), planned())}) == 3
+    assert falling.spec.scores_md5_by_domain.keys() == {"legal"}
+    with pytest.raises(StudyError, match=r"The corpus has no score 'numbr' \(did you mean 'number'\?\) to order by"):
+        planned(by="numbr")
+
+
 def test_a_run_repeats_as_often_as_the_training_that_it_simulates(study, corpus):
     simulated = lambda tokens: study.model_copy(  # noqa: E731
         update={"mixtures": {"m": Mixture(recipe="raw", weights={"code": 0.5, "legal": 0.5}, simulated_tokens=tokens)}}
