@@ -16,6 +16,8 @@ from models.document_order import ReorderedTokens
 from models.domain_order import DomainOrder, Segment
 from models.packing import LengthBuckets, Packing, Windows, pack
 
+ORDER_SLACK = 2  # sequences that a domain may be ahead of its weights (models/domain_order.py)
+
 
 def natural_weights(tokens_by_domain: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Each domain's share of all tokens."""
@@ -125,6 +127,16 @@ class TokenStream:
     def epochs_by_domain(self, stop: int) -> dict[str, float]:
         """How often each domain's windows were read in the first `stop` sequences."""
         return {d: float(n / w) for d, n, w in zip(self.domains, self.order.drawn_before(stop), self.num_windows, strict=True)}
+
+    def most_weights(self, start: int, num_sequences: int, max_epochs: float | Mapping[str, float] | None) -> dict[str, float]:
+        """The largest weights in the `num_sequences` from `start` on with which each domain keeps its cap; 1 where it has none."""
+        caps = max_epochs if isinstance(max_epochs, Mapping) else dict.fromkeys(self.domains, max_epochs)
+        most = {}
+        for domain, windows, drawn in zip(self.domains, self.num_windows, self.order.drawn_before(start), strict=True):
+            cap = caps.get(domain)
+            room = num_sequences if cap is None else cap * windows - drawn - ORDER_SLACK
+            most[domain] = min(1.0, max(0.0, float(room / num_sequences)))
+        return most
 
     def _check_caps(self, max_epochs: Mapping[str, float | None]) -> None:
         for domain, epochs in self.epochs_by_domain(self.num_sequences).items():

@@ -45,6 +45,10 @@ class TrainingConfig(Frozen):
     adam_beta2: float = Field(default=0.95, ge=0, lt=1)
     gradient_clip: PositiveFloat = 1.0
     precision: Literal["fp32", "bf16"] = "fp32"
+    compiled: bool = Field(
+        default=False,
+        description="layers by torch.compile: faster, most of all on GPUs; rounds differently, needs a C++ compiler; not for swarms",
+    )
     divergence: DivergencePolicy = DivergencePolicy()
 
     @model_validator(mode="after")

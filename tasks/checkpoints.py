@@ -39,7 +39,8 @@ class Checkpoints:
         self.directory.mkdir(parents=True, exist_ok=True)
         file = f"step-{step}.safetensors"
         listed = [one for one in self.listed() if one.step != step]
-        self._write_list(listed)  # the file of a step that was there before is written anew
+        if (self.directory / file).exists():
+            self._write_list(listed)  # the file of a step that comes again is written anew
         save_file(state, self.directory / file)
         newest = Checkpoint(step=step, file=file, md5=md5_of(self.directory / file), facts=facts)
         listed = sorted([newest, *listed], key=lambda one: -one.step)

@@ -17,6 +17,10 @@ from models.ladder import ModelShape
 from models.packing import Packing
 from models.token_stream import TokenStream
 from models.training_plan import TrainingConfig, TrainingPlan, plan
+from models.weight_hooks.config import Hook
+from models.weight_hooks.schedule import WeightsSet
+from models.weight_hooks.stream_hook import StreamHook
+from models.weight_hooks.withheld import without_withheld
 from tasks import layout
 from tasks.atomic import read_json, replace_file, write_json
 
@@ -36,12 +40,14 @@ OF_ALL_RUNS = (
     "models/training_plan.py",
 )
 CODE = (*OF_ALL_RUNS, "tasks/training_engine.py", "tasks/pretrain_worker.py")
+HOOK_CODE = ("models/weight_hooks", "tasks/run_weights.py")  # beside it, of runs with a hook
 SWARM_CODE = (*OF_ALL_RUNS, "models/proxy_swarm.py", "tasks/swarm_worker.py")
 FINAL_ROWS = 5  # of metrics, whose mean loss is the final one: a tenth of a run
 
 
 def code_md5(names: tuple[str, ...] = CODE) -> str:
-    return hashlib.md5(b"".join((PROJECT / name).read_bytes() for name in names)).hexdigest()
+    paths = [path for name in names for path in ([PROJECT / name] if name.endswith(".py") else sorted((PROJECT / name).glob("*.py")))]
+    return hashlib.md5(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 def md5_of(path: Path) -> str:
@@ -76,6 +82,14 @@ class RunSpec(Frozen):
     initialization_seed: int
     data_seed: int
     code_md5: str
+    hook: Hook | None = None
+    withheld_sequences: int = 0  # of each domain, its last ones: for a hook to measure on
+
+    @property
+    def reference(self) -> "RunSpec | None":
+        """The run against which this one's hook measures: the same without the hook."""
+        needed = isinstance(self.hook, StreamHook) and self.hook.needs_reference
+        return self.model_copy(update={"hook": None}) if needed else None
 
     @property
     def key(self) -> str:
@@ -89,19 +103,23 @@ class RunSpec(Frozen):
     def stream(
         self, tokens_by_domain: Mapping[str, np.ndarray | ReorderedTokens], offsets_by_domain: Mapping[str, np.ndarray] | None = None
     ) -> TokenStream:
-        """What the run reads of the corpus' tokens. `offsets_by_domain`, where documents start among them, and the end: for `length-buckets`.
+        """What the run reads of the corpus' tokens; with a hook, as long as that sets no weights. `offsets_by_domain`, where documents start among them,
+        and the end: for `length-buckets`.
 
         Raises:
-            ValueError: when weights, budget and cap on epochs can't be met together.
+            ValueError: when weights, budget and cap on epochs can't be met together, or a domain has too few tokens to withhold some.
         """
         if self.corpus_share > 1:
             raise ValueError(f"its {self.plan.tokens_seen:,} tokens are more than simulated_tokens {self.simulated_tokens:,.0f}")
-        total = self.plan.num_sequences
+        total, length = self.plan.num_sequences, self.training.sequence_length
         later = [Segment(start_sequence=round(stage.after * total), weights_by_domain=stage.weights_by_domain) for stage in self.stages]
+        if self.withheld_sequences:
+            mine = {domain: tokens_by_domain[domain] for domain in self.weights_by_domain}
+            tokens_by_domain = without_withheld(mine, self.withheld_sequences, length)
         return TokenStream(
             tokens_by_domain,
             self.weights_by_domain,
-            self.training.sequence_length,
+            length,
             total,
             self.data_seed,
             self.max_epochs,
@@ -148,6 +166,7 @@ class RunOutcome(Frozen):
     steps: int
     lost_steps: int = 0  # of these: read, but skipped or rewound
     final_train_loss: float | None
+    weights_set: tuple[WeightsSet, ...] = ()  # by the hook
 
 
 class RunDirectory:
@@ -157,6 +176,7 @@ class RunDirectory:
         self.path = layout.RUN_DIRECTORIES / key
         self.spec_file = self.path / "spec.json"
         self.metrics_file = self.path / "metrics.jsonl"
+        self.speed_file = self.path / "speed.jsonl"
         self.model = self.path / "model"
         self.snapshots = self.path / "snapshots"
         self.checkpoints = self.path / "checkpoints"
@@ -188,18 +208,18 @@ class RunDirectory:
         return RunSpec.model_validate(read_json(self.spec_file))
 
     def metrics(self) -> list[dict[str, Any]]:
-        """One row is an interval of tokens: step, tokens, train_loss, gradient_norm, learning_rate. Empty before the first."""
-        if not self.metrics_file.exists():
-            return []
-        return [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
+        """One row is an interval of tokens: step, tokens, train_loss, gradient_norm, learning_rate, share_by_domain; with a hook that sets them, the
+        stream's weights_by_domain at its end and the losses_by_domain that they were set by. Empty before the first."""
+        return read_lines(self.metrics_file)
 
-    def write_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
-        with replace_file(self.metrics_file) as path:
-            path.write_text("".join(map(metrics_line, rows)), encoding="utf-8")
+    def speeds(self) -> list[dict[str, Any]]:
+        """The same intervals: tokens, tokens_per_second, mfu (None where no peak is known), memory_bytes of rank 0."""
+        return read_lines(self.speed_file)
 
-    def add_metrics(self, row: dict[str, Any]) -> None:
-        with self.metrics_file.open("a", encoding="utf-8") as file:
-            file.write(metrics_line(row))
+    def curves(self) -> list[dict[str, Any]]:
+        """Rows of both, by the tokens at which they were measured."""
+        speeds = {row["tokens"]: row for row in self.speeds()}
+        return [speeds.get(row["tokens"], {}) | row for row in self.metrics()]
 
     def write_spec(self, spec: RunSpec) -> None:
         write_json(self.spec_file, spec.model_dump(mode="json"))
@@ -213,6 +233,7 @@ class RunDirectory:
         ranks: int,
         first_step: int = 0,
         lost_steps: int = 0,
+        weights_set: Iterable[WeightsSet] = (),
     ) -> None:
         """Writes the timing and, last, the result. `seconds`: of wall time, that were this run's. `first_step`: before it, steps were a shorter
         horizon's."""
@@ -220,10 +241,31 @@ class RunDirectory:
         write_json(self.timing_file, {"wall_seconds": seconds, "tokens_per_second": tokens / seconds, "ranks": ranks, "first_step": first_step})
         final = [row["train_loss"] for row in rows[-FINAL_ROWS:]]
         loss = sum(final) / len(final) if status == "completed" else None
-        write_json(self.result_file, RunOutcome(status=status, steps=steps, lost_steps=lost_steps, final_train_loss=loss).model_dump())
+        outcome = RunOutcome(status=status, steps=steps, lost_steps=lost_steps, final_train_loss=loss, weights_set=tuple(weights_set))
+        write_json(self.result_file, outcome.model_dump())
 
 
-def metrics_line(row: dict[str, Any]) -> str:
+def share_by_domain(stream: TokenStream, plan: TrainingPlan, from_step: int, to_step: int) -> dict[str, float]:
+    """Of the tokens that these steps read."""
+    before, after = (stream.tokens_by_domain(step * plan.batch_sequences) for step in (from_step, to_step))
+    return {domain: (after[domain] - before.get(domain, 0)) / ((to_step - from_step) * plan.batch_tokens) for domain in after}
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    with replace_file(path) as partial:
+        partial.write_text("".join(map(line_of, rows)), encoding="utf-8")
+
+
+def add_line(path: Path, row: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line_of(row))
+
+
+def line_of(row: dict[str, Any]) -> str:
     return json.dumps(row, sort_keys=True, allow_nan=False) + "\n"  # sorted, as rows are that come back from a checkpoint
 
 
@@ -270,7 +312,9 @@ class RunResult(Frozen):
     learning_rate: float
     batch_tokens: int
     weights_by_domain: dict[str, float]  # mean over the run
-    stages: tuple[StageWeights, ...] = ()  # from the start on; none where the weights never change
+    stages: tuple[StageWeights, ...] = ()  # from the start on, a hook's too; none where the weights never change
+    learnt_weights_by_domain: dict[str, float] | None = None  # by a hook: to train another model with
+    withheld_sequences: int = 0  # of each domain, its last ones: a hook measured on them
     tokens_by_domain: dict[str, int]  # read in training
     unique_tokens_by_domain: dict[str, int]  # in the corpus
     tokens_md5_by_domain: dict[str, str]  # which version of the corpus: the spec's

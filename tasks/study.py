@@ -13,6 +13,8 @@ from models.hardware import Hardware
 from models.ladder import PRESETS, Budget, Ladder, budget_unit
 from models.packing import Packing
 from models.training_plan import TrainingConfig
+from models.weight_hooks.config import Hook
+from models.weight_hooks.stream_hook import StreamHook
 from tasks import layout
 from tasks.benchmarks.config import EvaluationConfig
 from tasks.sources.config import LocalSource, Source
@@ -67,7 +69,11 @@ class Mixture(Frozen):
     max_epochs: PositiveFloat | dict[Name, PositiveFloat] | None = Field(
         default=None, description="cap on how often any domain may be repeated in a run, or caps by domain"
     )
-
+    hook: Hook | None = Field(
+        default=None,
+        description="changes weights while a run trains: from `weights` on those by domain (doremi, skill-it, aioli), or those of sequences in"
+        " the loss (sample-reweighting)",
+    )
     packing: Packing = Field(
         default="concatenate",
         description="of documents into sequences: `concatenate`; `concatenate-masked`, with attention inside each document; or `length-buckets`, "
@@ -98,6 +104,18 @@ class Mixture(Frozen):
         starts = [stage.after for stage in self.stages]
         if starts != sorted(set(starts)):
             raise ValueError(f"stages must follow each other, but begin after {starts}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_hook_alone_sets_weights(self) -> Self:
+        if isinstance(self.hook, StreamHook) and self.stages:
+            raise ValueError(f"the hook '{self.hook.hook}' sets the weights while a run trains, and so do stages: leave one out")
+        return self
+
+    @model_validator(mode="after")
+    def _hooks_measure_on_windows(self) -> Self:
+        if self.hook and (self.order or self.packing != "concatenate"):
+            raise ValueError(f"the hook '{self.hook.hook}' measures on shuffled windows: leave out order and packing, or the hook")
         return self
 
     @model_validator(mode="after")
@@ -134,6 +152,13 @@ class Swarm(Frozen):
     def budget(self) -> Budget:
         unit = budget_unit(self, "a swarm")
         return Budget(unit=unit, value=getattr(self, unit))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_stay(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("hook") is not None:
+            raise ValueError("a swarm has no hook: a law of mixtures is fitted to runs whose weights stay; give the hook to one of `mixtures`")
+        return values
 
     @model_validator(mode="after")
     def _can_be_sampled(self) -> Self:
@@ -214,15 +239,6 @@ class Study(Frozen):
         return any(step.finds_domains for name in lineage(self.recipes, recipe) for step in self.recipes[name].steps)
 
     @model_validator(mode="after")
-    def _trunks_are_of_one_stream(self) -> Self:
-        """What of a stream depends on how long it is can't be shared by horizons."""
-        for name, mixture in self.mixtures.items():
-            if self.training.shared_trunk and (mixture.stages or mixture.simulated_tokens):
-                key = "stages" if mixture.stages else "simulated_tokens"
-                raise ValueError(f"mixtures.{name}.{key} depends on the horizon, and runs can't share a trunk: set training.shared_trunk to false")
-        return self
-
-    @model_validator(mode="after")
     def _checkpoints_to_average_are_kept(self) -> Self:
         kept, asked = len(set(self.ladder.snapshots)) + 1, self.evaluation.average_checkpoints
         if asked > kept:
@@ -230,6 +246,14 @@ class Study(Frozen):
                 f"evaluation.average_checkpoints is {asked}, but of each run {kept} model{'s are' if kept > 1 else ' is'} kept (the final one and "
                 f"ladder.snapshots): name {asked - kept} more ladder.snapshots, or average fewer"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _horizons_that_share_a_trunk_begin_alike(self) -> Self:
+        for name, mixture in self.mixtures.items():
+            of_horizon = {"hook": mixture.hook, "stages": mixture.stages, "simulated_tokens": mixture.simulated_tokens}
+            if self.training.shared_trunk and (field := next((field for field, value in of_horizon.items() if value), None)):
+                raise ValueError(f"mixtures.{name}.{field} goes by a run's length from its start: leave it out, or training.shared_trunk")
         return self
 
     def _domains_by_place(self) -> list[tuple[str, Iterable[str]]]:

@@ -62,7 +62,7 @@ def train_swarm(study: Study, name: str, follower: Follower | None = None) -> li
             write_csv([{layout.INDEX: index, **row_of(result)} for index, result in enumerate(results)], directory / "runs.csv")
     if follower:
         for run, result in zip(runs, results, strict=True):
-            follower.finish(result, run.directory.metrics())
+            follower.finish(result, run.directory.curves())
     return results
 
 
@@ -148,8 +148,8 @@ def launch(study: Study, name: str, runs: list[PlannedRun]) -> None:
                 print(f"swarm {name}: {finished} of {len(runs)} runs are finished", flush=True)
                 said = finished
     if missing := [run for run in runs if not run.directory.is_finished]:
-        path = next((path for worker, path in zip(workers, logs, strict=True) if worker.returncode), logs[0])
-        raise_why_unfinished(f"{len(missing)} of {len(runs)} runs of swarms.{name} did not finish", path)
+        code, path = next(((worker.returncode, path) for worker, path in zip(workers, logs, strict=True) if worker.returncode), (0, logs[0]))
+        raise_why_unfinished(f"{len(missing)} of {len(runs)} runs of swarms.{name} did not finish", path, code)
 
 
 def heldout_losses(study: Study, runs: list[PlannedRun]) -> list[dict[str, float | None]]:

@@ -31,7 +31,7 @@ from tasks.atomic import read_json, replace_directory
 from tasks.checkpoints import Checkpoint, Checkpoints
 from tasks.heartbeat import Heartbeat, heartbeats_of
 from tasks.processes import end_with_standard_input
-from tasks.run_directory import RunDirectory, SwarmLaunch
+from tasks.run_directory import RunDirectory, SwarmLaunch, add_line, share_by_domain, write_lines
 from tasks.stage import errors_in_words
 from tasks.tokenize_corpus import load_tokens
 
@@ -87,7 +87,7 @@ class Member:
             self.step = last.step
             self.seconds, self.rows, self.interval_losses = (last.facts[key] for key in ("seconds", "rows", "interval_losses"))
             self.guard = Guard(self.spec.training.divergence, **last.facts["guard"])
-        run.write_metrics(self.rows)
+        write_lines(run.metrics_file, self.rows)
 
     def _has_kept_models_before(self, checkpoint: Checkpoint) -> bool:
         return all(self.run.snapshot(step).exists() for step in self.plan.averaged_steps if step <= checkpoint.step)
@@ -104,10 +104,11 @@ class Member:
             "train_loss": sum(self.interval_losses) / len(self.interval_losses),
             "gradient_norm": gradient_norm,
             "learning_rate": self.plan.learning_rate_at(self.step - 1),
+            "share_by_domain": share_by_domain(self.stream, self.plan, self.rows[-1]["step"] if self.rows else 0, self.step),
         }
         self.rows.append(row)
         self.interval_losses = []
-        self.run.add_metrics(row)
+        add_line(self.run.metrics_file, row)
 
 
 class Stack:

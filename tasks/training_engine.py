@@ -2,8 +2,11 @@
 
 # ruff: noqa: E402 (the environment decides what DeepSpeed is when it is imported)
 import os
+import shutil
+import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from models.hardware import Hardware
 from models.proxy_lm import ProxyLM, export_llama
 from models.training_plan import TrainingConfig
 from tasks.atomic import replace_directory
+from tasks.stage import TemporaryError
 
 if not torch.cuda.is_available():
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
@@ -56,7 +60,39 @@ def start_ranks() -> None:
     elif local_size > ACCELERATOR.device_count():
         raise StudyError(f"hardware.ranks is {local_size}, but this host has {ACCELERATOR.device_count()} GPUs: lower it.")
     ACCELERATOR.set_device(local_rank)
-    deepspeed.init_distributed(verbose=False, timeout=COLLECTIVE_TIMEOUT)
+    try:
+        deepspeed.init_distributed(verbose=False, timeout=COLLECTIVE_TIMEOUT)
+    except torch.distributed.DistNetworkError as error:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        reason = "the port is taken" if "EADDRINUSE" in str(error) else str(error).splitlines()[0]
+        raise TemporaryError(f"The ranks can't meet at {where}: {reason}. Run the same command again, which chooses another port.") from None
+
+
+@contextmanager
+def device_errors_in_words() -> Iterator[None]:
+    """Raises:
+    StudyError: where a GPU has not enough memory; a TemporaryError where it is lost.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise StudyError(
+            f"Not enough GPU memory ({str(error).splitlines()[0]}): lower hardware.micro_batch_sequences, set hardware.activation_checkpointing, or "
+            "raise hardware.zero_stage or hardware.ranks."
+        ) from None
+    except torch.AcceleratorError as error:
+        rank = os.environ["RANK"]
+        raise TemporaryError(
+            f"Rank {rank} on {socket.gethostname()} lost its GPU ({str(error).splitlines()[0]}): run the same command again to go on from the last "
+            "checkpoints, without that GPU if it does not come back."
+        ) from None
+
+
+def raise_without_compiler() -> None:
+    if not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+        raise StudyError(
+            "training.compiled needs a C++ compiler, and there is none here (g++, clang++, or what CXX names): install one, or unset it."
+        )
 
 
 class GuardedAdamW(torch.optim.AdamW):
@@ -91,6 +127,10 @@ class Engine:
         self.device = torch.device(ACCELERATOR.current_device_name())
         model = model.to(self.device)
         model.recomputes = hardware.activation_checkpointing
+        if config.compiled:
+            raise_without_compiler()
+            for layer in model.layers:
+                layer.compile()
         groups = [
             {"params": [parameter for parameter in model.parameters() if parameter.dim() == 2], "weight_decay": config.weight_decay},
             {"params": [parameter for parameter in model.parameters() if parameter.dim() < 2], "weight_decay": 0.0},
@@ -123,9 +163,9 @@ class Engine:
     def model(self) -> ProxyLM:
         return self.engine.module  # type: ignore[return-value]
 
-    def backward(self, tokens_BL: Tensor, targets_BL: Tensor, documents_BL: Tensor | None = None) -> Tensor:
-        """Adds a micro-batch to the gradient; its mean loss. Attention stays where `documents_BL` is equal."""
-        loss = self.engine(tokens_BL, targets_BL, documents_BL)
+    def backward(self, tokens_BL: Tensor, targets_BL: Tensor, counts_B: Tensor | None = None, documents_BL: Tensor | None = None) -> Tensor:
+        """Adds a micro-batch to the gradient; its mean loss, in which sequences may count differently. `documents_BL`: as in `ProxyLM.forward`."""
+        loss = self.engine(tokens_BL, targets_BL, counts_B, documents_BL)
         self.engine.backward(loss)
         return loss.detach()
 

@@ -49,7 +49,7 @@ class TrainingText:
         """bool [W] by domain. A window's tokens are those that one sequence predicts."""
         spans, total = {}, 0
         for domain in self.domains:
-            length = len(self.corpus.tokens_by_domain[domain])
+            length = len(self.corpus.tokens_by_domain[domain]) - self.run.withheld_sequences * self.sequence_length
             spans[domain] = range(total, total + length)
             total += length
         return windows_read(spans, self.run, self.sequence_length, self.num_sequences)

@@ -91,7 +91,7 @@ RAW = [
 URLS = [None, "https://www.example.com/free", "http://casino.example.org/", "https://mills.org/win/free-wool", "mills.org"]
 DATES = [None, "2019", "2019-05-03T10:00:00Z", "20180601", "long ago"]
 LICENSES = [None, "CC-BY-4.0", "MIT", "proprietary"]
-RAW_STEPS = ("html-to-text", "mojibake", "boilerplate-lines", "mask-pii", "url-block-list", "license-allow-list", "date-slice")
+RAW_STEPS = ("html-to-text", "mojibake", "boilerplate-lines", "mask-pii", "url-block-list", "license-allow-list", "date-slice", "domain-urls")
 
 
 def raw_corpus() -> pa.Table:
@@ -204,6 +204,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "score-sampling": [{"score": "score", "fraction": 0.4, "temperature": 0.2, "skip_domains": ["skipped"]}],
     "combine-scores": [{"weights": {"score": 2}, "weights_by_domain": {"edited": {"score": -1}}}, {"weights": {"score": 1}, "scale": "rank"}],
     "quadmix": [{"score": "score", "function": {"steepness": 5, "threshold": 0.5, "exponent": 1.5, "base_rate": 0.2}, "skip_domains": ["skipped"]}],
+    "score-bins": [{"score": "score", "bins": 3}, {"score": "score", "skip_domains": ["skipped"]}],
     "dsir": [{"target": {"domains": ["edited"]}, "skip_domains": ["skipped"]}],
     "ngram-perplexity": [{"reference": {"domains": ["edited"]}, "order": 3, "skip_domains": ["skipped"]}],
     "model-perplexity": [{"model": file("lm", "name"), "max_tokens": 16}],
@@ -211,6 +212,18 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "huggingface-classifier": [{"model": file("classifier", "name"), "label": "good", "max_tokens": 16}],
     "preselect": [{"losses": file("losses.csv"), "models": ["small", "middle", "large"], "share": 0.4, "classifier": _CLASSIFIER}],
     "clusters": [{"clusters": 4, "dimensions": 8, "skip_domains": ["skipped"]}, {"clusters": 3, "set_domain": False}],
+    "climb-clusters": [
+        {"clusters": 8, "dimensions": 8, "score": "score", "min_mean_score": 0.4, "merged_clusters": 3, "skip_domains": ["skipped"]},
+        {"clusters": 8, "dimensions": 8, "score": "score", "min_mean_score": 0.3, "max_distance": 0.9, "set_domain": False},
+    ],
+    "domain-column": [
+        {"column": "lang", "domains": {"en": "english", "fr": "foreign"}},
+        {"column": "score", "domains": {"0": "low"}, "otherwise": "other"},
+    ],
+    "domain-urls": [
+        {"hosts": {"example.com": "example", "org": "organisations"}},
+        {"map_files": [file("domains.txt")], "otherwise": "web", "skip_domains": ["skipped"]},
+    ],
     "edit-programs": [{"programs": file("programs.jsonl")}, {"programs": file("programs.jsonl"), "invalid": "drop"}],
     "rewrite": [{"endpoint": {"url": "http://127.0.0.1:9/v1", "model": "none"}, "score": "score", "below": 0}],  # asks for none; tests/tasks/steps
 }

@@ -128,6 +128,16 @@ def test_ranks_that_cannot_share_a_batch_are_refused_before_anything_starts(stud
     assert not launches.LAUNCHES.exists()
 
 
+def test_a_host_that_cannot_be_found_is_named_before_anything_starts(study):
+    Path("hosts").write_text("localhost slots=1\nno-such-host.invalid slots=1\n")
+    lost = study.model_copy(update={"hardware": Hardware(ranks=1, hostfile="hosts")})
+    with pytest.raises(
+        StudyError, match=r"Host 'no-such-host\.invalid' of hardware\.hostfile hosts can't be found \(.*\): correct its name or remove"
+    ):
+        pretrain.pretrain(lost, "even")
+    assert not launches.LAUNCHES.exists()
+
+
 def test_an_unknown_mixture_is_named_with_the_nearest(study):
     with pytest.raises(StudyError, match=r"There is no mixture 'evn' \(did you mean 'even'\?\); there are even"):
         pretrain.pretrain(study, "evn")
@@ -137,8 +147,11 @@ def test_ranks_of_a_host_file_are_counted_over_all_hosts(tmp_path):
     (tmp_path / "hosts").write_text("# two machines\nalpha slots=4\n\nbeta slots=4\n")
     hardware = Hardware(ranks=4, hostfile=str(tmp_path / "hosts"))
     assert launches.hosts(hardware) == ["alpha", "beta"]
-    launcher = ["-m", "deepspeed.launcher.runner", "--hostfile", str(tmp_path / "hosts"), "--num_gpus", "4"]
-    assert command(hardware, Path("launch.json"))[1:] == [*launcher, "--module", "tasks.pretrain_worker", "launch.json"]
+    launcher = ["-m", "deepspeed.launcher.runner", "--hostfile", str(tmp_path / "hosts"), "--num_gpus", "4", "--master_port"]
+    words = command(hardware, Path("launch.json"))
+    begin, port, worker = words[1:8], int(words[8]), words[9:]
+    assert begin == launcher and worker == ["--module", "tasks.pretrain_worker", "launch.json"]
+    assert 1024 < port < 65536, "one of its own: launches of two studies may meet on a host"
     with pytest.raises(StudyError, match="nowhere can't be read"):
         launches.hosts(Hardware(hostfile="nowhere"))
 
@@ -194,7 +207,7 @@ def test_a_mixture_is_trained_recorded_and_not_trained_again(study, capfd, monke
     assert RunResult.model_validate_json((directory / "result.json").read_text()) == one
     rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(1, 41))
-    assert rows[0].keys() == {"step", "tokens", "train_loss", "gradient_norm", "learning_rate"}
+    assert rows[0].keys() == {"step", "tokens", "train_loss", "gradient_norm", "learning_rate", "share_by_domain"}
     assert rows[0]["train_loss"] == pytest.approx(math.log(VOCAB), abs=0.5)
     llama = AutoModelForCausalLM.from_pretrained(directory / "model")
     assert (llama.config.num_hidden_layers, llama.config.vocab_size) == (one_shape.num_layers, VOCAB)
@@ -253,7 +266,7 @@ def test_the_loss_is_the_same_on_any_ranks_in_every_zero_stage_and_after_an_inte
         ]
         with Path("log").open("wb") as log, started(arguments, log.fileno()) as launcher:
             assert launcher.wait(300) == 0, Path("log").read_text()
-    trained = {path.parents[4].name: path.parent for path in Path.cwd().glob(f"*/{layout.RUN_DIRECTORIES}/*/result.json")}
+    trained = {path.parents[3].name: path.parent for path in Path.cwd().glob(f"*/{layout.RUN_DIRECTORIES}/*/result.json")}
     losses = {way: [row["train_loss"] for row in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())] for way, run in trained.items()}
     assert len(losses) == 2 * (4 + 4 + 2 + 3) + 4 + 4 and len(losses["1-zero0"]) == 20
     for way, curve in losses.items():
@@ -291,7 +304,7 @@ def test_twenty_kills_change_no_bit_of_a_run_that_is_rewound_as_well(study, corp
         assert said.returncode == 0, said.stderr
         after_checkpoints.append(int(said.stdout.split()[-1]))
         assert not run.directory.checkpoints.exists()
-        ends.append({name: data for name, data in files_of(run.directory.path).items() if name != "timing.json"})
+        ends.append({name: data for name, data in files_of(run.directory.path).items() if name not in ("timing.json", "speed.jsonl")})
         run.directory.result_file.unlink()
     assert ends[0] == ends[1]
     assert after_checkpoints[0] >= 10

@@ -4,6 +4,7 @@ from models.document_order import ScoreOrder
 from models.hardware import Hardware
 from models.ladder import PRESETS
 from models.training_plan import TrainingConfig
+from models.weight_hooks.doremi import DoReMi
 from tasks import run_directory
 from tasks.run_directory import CODE, RunDirectory, RunSpec, StageWeights, code_md5
 
@@ -28,6 +29,8 @@ OTHERS = {
     "weights_by_domain": {"a": 0.4, "b": 0.6},
     "stages": (StageWeights(after=0.9, weights_by_domain={"a": 1.0}),),
     "max_epochs": 4.0,
+    "hook": DoReMi(),
+    "withheld_sequences": 32,
     "simulated_tokens": 1e9,
     "packing": "length-buckets",
     "end_of_text_id": 1,
