@@ -103,8 +103,8 @@ class RunSpec(Frozen):
     def stream(
         self, tokens_by_domain: Mapping[str, np.ndarray | ReorderedTokens], offsets_by_domain: Mapping[str, np.ndarray] | None = None
     ) -> TokenStream:
-        """What the run reads of the corpus' tokens; with a hook, as long as that sets no weights. `offsets_by_domain`, where documents start among them,
-        and the end: for `length-buckets`.
+        """What the run reads of the corpus' tokens; with a hook, as long as that sets no weights. `offsets_by_domain`, where documents start among
+        them, and the end: for `length-buckets`.
 
         Raises:
             ValueError: when weights, budget and cap on epochs can't be met together, or a domain has too few tokens to withhold some.
