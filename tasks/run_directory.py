@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from filelock import FileLock
@@ -114,7 +114,7 @@ class RunSpec(Frozen):
         total, length = self.plan.num_sequences, self.training.sequence_length
         later = [Segment(start_sequence=round(stage.after * total), weights_by_domain=stage.weights_by_domain) for stage in self.stages]
         if self.withheld_sequences:
-            mine = {domain: tokens_by_domain[domain] for domain in self.weights_by_domain}
+            mine = {domain: cast("np.ndarray", tokens_by_domain[domain]) for domain in self.weights_by_domain}  # a hook has no order
             tokens_by_domain = without_withheld(mine, self.withheld_sequences, length)
         return TokenStream(
             tokens_by_domain,
