@@ -6,6 +6,7 @@ Shape suffixes: B batch, L length, D d_model, H query heads, K key and value hea
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,17 @@ class ProxyLM(nn.Module):
         self.recomputes = False  # activations of layers, in the backward pass
         self._initialise(torch.Generator().manual_seed(seed))
 
-    def forward(self, token_ids_BL: Tensor, targets_BL: Tensor | None = None, counts_B: Tensor | None = None) -> Tensor:
-        """Logits [B, L, V]; with targets, the mean cross-entropy in nats per token, a scalar in fp32; with counts, each sequence times its own."""
+    def forward(
+        self, token_ids_BL: Tensor, targets_BL: Tensor | None = None, counts_B: Tensor | None = None, documents_BL: Tensor | None = None
+    ) -> Tensor:
+        """Logits [B, L, V]; with targets, the mean cross-entropy in nats per token, a scalar in fp32; with counts, each sequence times its own.
+        Attention stays where `documents_BL` is equal: a document sees the same as if it stood alone, since RoPE knows only distances."""
+        mask_B1LL = None if documents_BL is None else mask_of(documents_BL)
         x_BLD = self.embed_tokens(token_ids_BL)
         rotation = rotary_table(token_ids_BL.shape[1], self.shape.d_head, x_BLD)
         for layer in self.layers:
-            x_BLD = checkpoint(layer, x_BLD, rotation, use_reentrant=False) if self.recomputes else layer(x_BLD, rotation)
+            step = partial(checkpoint, layer, use_reentrant=False) if self.recomputes else layer
+            x_BLD = step(x_BLD, rotation, mask_B1LL)
         return self.lm_head(self.norm(x_BLD), targets_BL, counts_B)
 
     @torch.no_grad()
@@ -64,8 +70,8 @@ class Layer(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(shape.d_model, eps=NORM_EPSILON)
         self.mlp = FeedForward(shape)
 
-    def forward(self, x_BLD: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-        x_BLD = x_BLD + self.self_attn(self.input_layernorm(x_BLD), rotation)
+    def forward(self, x_BLD: Tensor, rotation: tuple[Tensor, Tensor], mask_B1LL: Tensor | None = None) -> Tensor:
+        x_BLD = x_BLD + self.self_attn(self.input_layernorm(x_BLD), rotation, mask_B1LL)
         return x_BLD + self.mlp(self.post_attention_layernorm(x_BLD))
 
 
@@ -81,15 +87,21 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(shape.d_model, shape.d_kv, bias=False)
         self.o_proj = nn.Linear(shape.d_model, shape.d_model, bias=False)
 
-    def forward(self, x_BLD: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, x_BLD: Tensor, rotation: tuple[Tensor, Tensor], mask_B1LL: Tensor | None = None) -> Tensor:
         q_BHLE = rotate(self._heads(self.q_proj(x_BLD)), *rotation)
         k_BKLE = rotate(self._heads(self.k_proj(x_BLD)), *rotation)
         v_BKLE = self._heads(self.v_proj(x_BLD))
-        mixed_BHLE = F.scaled_dot_product_attention(q_BHLE, k_BKLE, v_BKLE, is_causal=True, enable_gqa=self.grouped)
+        mixed_BHLE = F.scaled_dot_product_attention(q_BHLE, k_BKLE, v_BKLE, mask_B1LL, is_causal=mask_B1LL is None, enable_gqa=self.grouped)
         return self.o_proj(mixed_BHLE.transpose(1, 2).flatten(2))
 
     def _heads(self, x_BLD: Tensor) -> Tensor:
         return x_BLD.unflatten(-1, (-1, self.d_head)).transpose(1, 2)
+
+
+def mask_of(documents_BL: Tensor) -> Tensor:
+    """Which positions (last) each may look at: those of its document that are not after it, bool [B, 1, L, L]."""
+    same_BLL = documents_BL.unsqueeze(-1) == documents_BL.unsqueeze(-2)
+    return same_BLL.tril().unsqueeze(1)
 
 
 class FeedForward(nn.Module):

@@ -1,17 +1,20 @@
 """Which tokens come when: a function of (seed, index of the sequence), drawn exactly to the weights.
 
-Sequences are fixed windows over a domain's tokens. A domain's windows come in a fresh permutation per epoch, so none is read twice before
-all were read once. Nothing is remembered between calls: a run that resumes, on any number of ranks, reads what would have come.
+What a sequence is, models/packing.py says: a window over a domain's tokens, for example. A domain's sequences come in a fresh permutation per epoch,
+so none is read twice before all were read once. Nothing is remembered between calls: a run that resumes, on any number of ranks, reads what would
+have come.
 """
 
 import zlib
 from collections.abc import Iterable, Mapping
 from copy import copy
-from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
+from models.document_order import ReorderedTokens
 from models.domain_order import DomainOrder, Segment
+from models.packing import LengthBuckets, Packing, Windows, pack
 
 ORDER_SLACK = 2  # sequences that a domain may be ahead of its weights (models/domain_order.py)
 
@@ -20,6 +23,14 @@ def natural_weights(tokens_by_domain: Mapping[str, np.ndarray]) -> dict[str, flo
     """Each domain's share of all tokens."""
     total = sum(len(tokens) for tokens in tokens_by_domain.values())
     return {domain: len(tokens) / total for domain, tokens in tokens_by_domain.items()}
+
+
+class Batch(NamedTuple):
+    """Sequences to train on, int64 [B, L] each."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    documents: np.ndarray | None  # attention stays where these are equal; None: it crosses documents
 
 
 class TokenStream:
@@ -34,6 +45,10 @@ class TokenStream:
         max_epochs: cap on how often any domain is repeated, or by domain.
         segments: other weights later on, by start.
         corpus_share: share of each domain that is read at all. A smaller share is part of a larger one, and the same for every seed.
+        packing: what a sequence is made of.
+        end_of_text_id: needed by all packings but `concatenate`.
+        offsets_by_domain: where documents start, and the end; needed by `length-buckets`.
+        shuffled: whether each epoch of a domain is permuted; else it is in the order of the tokens.
 
     Raises:
         ValueError: naming the domain, when it has no tokens, less than one sequence, or would be repeated beyond `max_epochs`.
@@ -41,7 +56,7 @@ class TokenStream:
 
     def __init__(
         self,
-        tokens_by_domain: Mapping[str, np.ndarray],
+        tokens_by_domain: Mapping[str, np.ndarray | ReorderedTokens],
         weights_by_domain: Mapping[str, float],
         sequence_length: int,
         num_sequences: int,
@@ -49,6 +64,10 @@ class TokenStream:
         max_epochs: float | Mapping[str, float] | None = None,
         segments: Iterable[Segment] = (),
         corpus_share: float = 1.0,
+        packing: Packing = "concatenate",
+        end_of_text_id: int | None = None,
+        offsets_by_domain: Mapping[str, np.ndarray] | None = None,
+        shuffled: bool = True,
     ):
         all_segments = (Segment(start_sequence=0, weights_by_domain=dict(weights_by_domain)), *segments)
         largest: dict[str, float] = {}
@@ -58,17 +77,17 @@ class TokenStream:
             raise ValueError(f"domain '{absent[0]}' has weight {largest[absent[0]]:g} but no tokens; there are {sorted(tokens_by_domain)}")
         self.domains = sorted(domain for domain, weight in largest.items() if weight > 0)
         self.tokens = [tokens_by_domain[domain] for domain in self.domains]
-        self.sequence_length, self.num_sequences, self.seed = sequence_length, num_sequences, seed
-        all_windows = [(len(tokens) - 1) // sequence_length for tokens in self.tokens]
-        for domain, tokens, windows in zip(self.domains, self.tokens, all_windows, strict=True):
-            if windows < 1:
-                raise ValueError(f"domain '{domain}' has {len(tokens)} tokens, fewer than one sequence of {sequence_length} + 1")
-            if round(corpus_share * windows) < 1:
-                raise ValueError(f"{corpus_share:.3g} of domain '{domain}', {len(tokens)} tokens, is less than one sequence of {sequence_length}")
-        self.windows = [self._part_of(domain, windows, corpus_share) for domain, windows in enumerate(all_windows)]
-        self.num_windows = np.array([len(windows) for windows in self.windows])
+        self.sequence_length, self.num_sequences, self.is_masked = sequence_length, num_sequences, packing != "concatenate"
+        self.packed: list[Windows | LengthBuckets] = []
+        for domain, tokens in zip(self.domains, self.tokens, strict=True):
+            key = zlib.crc32(domain.encode())  # by name, so that other domains do not change this one's order
+            offsets = offsets_by_domain[domain] if offsets_by_domain else None
+            try:
+                self.packed.append(pack(packing, tokens, offsets, sequence_length, corpus_share, key, seed, end_of_text_id, shuffled))
+            except ValueError as error:
+                raise ValueError(f"domain '{domain}' {error}") from None
+        self.num_windows = np.array([len(packed) for packed in self.packed])
         self.order = DomainOrder(self.domains, all_segments, num_sequences)
-        self._permutation = lru_cache(maxsize=2 * len(self.domains))(self._permutation_of_epoch)
         self._check_caps(max_epochs if isinstance(max_epochs, Mapping) else dict.fromkeys(self.domains, max_epochs))
 
     def with_weights_from(self, sequence: int, weights_by_domain: Mapping[str, float]) -> "TokenStream":
@@ -86,15 +105,20 @@ class TokenStream:
         changed.order = self.order.with_weights_from(sequence, weights_by_domain)
         return changed
 
+    def batch(self, start: int, stop: int) -> Batch:
+        """The sequences `start` to `stop` (exclusive)."""
+        places = zip(*(of_sequences.tolist() for of_sequences in self.order.places(start, stop)), strict=True)
+        read = [self.packed[domain].read(draw) for domain, draw in places]
+        inputs, targets, documents = np.empty((3, stop - start, self.sequence_length), dtype=np.int64)
+        for row, sequence in enumerate(read):
+            inputs[row], targets[row] = sequence.inputs, sequence.targets
+            documents[row] = 0 if sequence.documents is None else sequence.documents
+        return Batch(inputs, targets, documents if self.is_masked else None)
+
     def sequences(self, start: int, stop: int) -> np.ndarray:
-        """Token ids of the sequences `start` to `stop` (exclusive), int64 [stop - start, sequence_length + 1]."""
-        domain_of, draw_of = self.order.places(start, stop)
-        rows = np.empty((stop - start, self.sequence_length + 1), dtype=np.int64)
-        for row, (domain, draw) in enumerate(zip(domain_of.tolist(), draw_of.tolist(), strict=True)):
-            epoch, position = divmod(draw, int(self.num_windows[domain]))
-            first = int(self._permutation(domain, epoch)[position]) * self.sequence_length
-            rows[row] = self.tokens[domain][first : first + self.sequence_length + 1]
-        return rows
+        """The same where they are windows: token ids [stop - start, sequence_length + 1], each predicted from those before it."""
+        batch = self.batch(start, stop)
+        return np.concatenate([batch.inputs, batch.targets[:, -1:]], axis=1)
 
     def tokens_by_domain(self, stop: int) -> dict[str, int]:
         """Tokens predicted in the first `stop` sequences."""
@@ -124,15 +148,3 @@ class TokenStream:
                     f"domain '{domain}' would be read {epochs:.2f} times, more than max_epochs {cap:g}: lower its weight from {weight:.3g} to "
                     f"{allowed / self.num_sequences:.3g}, or the budget to {int(allowed / weight) * self.sequence_length:,} tokens, or raise the cap"
                 )
-
-    def _part_of(self, domain: int, num_windows: int, share: float) -> np.ndarray:
-        """Windows that are read, in their order."""
-        if share >= 1:
-            return np.arange(num_windows)
-        return np.sort(np.random.default_rng(self._name(domain)).permutation(num_windows)[: round(share * num_windows)])
-
-    def _permutation_of_epoch(self, domain: int, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, self._name(domain), epoch]).permutation(self.windows[domain])
-
-    def _name(self, domain: int) -> int:
-        return zlib.crc32(self.domains[domain].encode())  # by name, so that other domains do not change this one's order

@@ -142,6 +142,10 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             stages=stages,
             max_epochs=config.max_epochs,
             simulated_tokens=config.simulated_tokens,
+            packing=config.packing,
+            order=config.order,
+            scores_md5_by_domain=corpus.scores_md5(config.order, domains),
+            end_of_text_id=None if config.packing == "concatenate" else corpus.manifest.end_of_text_id,
             tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in domains},
             initialization_seed=rung.seeds.initialization,
             data_seed=rung.seeds.data,
@@ -150,7 +154,7 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             withheld_sequences=stream_hook.validation_sequences if stream_hook else 0,
         )
         try:
-            plan, stream = spec.plan, spec.stream(corpus.tokens_by_domain)
+            plan, stream = spec.plan, spec.stream(corpus.in_order(spec.order, domains), corpus.offsets_by_domain)
             if stream_hook:
                 stream_hook.starts(plan.steps, sorted(weights))
         except ValueError as error:
@@ -306,6 +310,8 @@ def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
         unique_tokens_by_domain=unique,
         tokens_md5_by_domain=spec.tokens_md5_by_domain,
         epochs_by_domain=stream.epochs_by_domain(sequences),
+        packing=spec.packing,
+        order=spec.order,
         corpus_share=spec.corpus_share,
     )
 

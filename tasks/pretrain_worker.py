@@ -57,8 +57,9 @@ def train_all(launch_file: Path) -> None:
     for key in launch.run_keys:
         run = RunDirectory(key)
         spec = run.spec()
+        stream = spec.stream(corpus.in_order(spec.order, spec.domains), corpus.offsets_by_domain)
         weights = RunWeights.of(spec, corpus.tokens_by_domain, torch.device(ACCELERATOR.current_device_name()))
-        Training(run, launch, spec.stream(corpus.tokens_by_domain), heartbeat, weights).train()
+        Training(run, launch, stream, heartbeat, weights).train()
         gc.collect()
     torch.distributed.destroy_process_group()
 
@@ -131,9 +132,9 @@ class Training:
         for start in range(first, first + self.rank_sequences, self.micro_sequences):
             if start > first:
                 self.engine.next_micro_batch()
-            sequences = self.micro_batch(start)
+            inputs, targets, documents = self.micro_batch(start)
             mine = None if counts is None else counts[start - first : start - first + self.micro_sequences]
-            total += self.engine.backward(sequences[:, :-1].contiguous(), sequences[:, 1:].contiguous(), mine)
+            total += self.engine.backward(inputs, targets, mine, documents)
         mean_loss = total * (self.micro_sequences / self.rank_sequences) if even_loss is None else even_loss
         sums = torch.stack([mean_loss, torch.tensor(float(due), device=self.engine.device)])
         torch.distributed.all_reduce(sums)  # one collective says both
@@ -141,7 +142,14 @@ class Training:
         loss = loss_sum / self.ranks
         return loss, self.engine.step(self.plan.learning_rate_at(self.step), partial(self.guard.allows, loss)), due_sum > 0
 
-    def micro_batch(self, start: int) -> torch.Tensor:
+    def micro_batch(self, start: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Inputs, targets and, where attention stays in them, documents."""
+        batch, device = self.stream.batch(start, start + self.micro_sequences), self.engine.device
+        documents = None if batch.documents is None else torch.from_numpy(batch.documents).to(device)
+        return torch.from_numpy(batch.inputs).to(device), torch.from_numpy(batch.targets).to(device), documents
+
+    def sequences(self, start: int) -> torch.Tensor:
+        """A micro-batch, each token predicted from those before it."""
         return torch.from_numpy(self.stream.sequences(start, start + self.micro_sequences)).to(self.engine.device)
 
     def counts(self, first: int) -> tuple[torch.Tensor, torch.Tensor] | tuple[None, None]:
@@ -149,7 +157,7 @@ class Training:
         hook = self.spec.hook
         if not isinstance(hook, SampleReweighting) or self.step < hook.begins_at(self.plan.steps):
             return None, None
-        return batch_counts(hook, self.engine.model, map(self.micro_batch, range(first, first + self.rank_sequences, self.micro_sequences)))
+        return batch_counts(hook, self.engine.model, map(self.sequences, range(first, first + self.rank_sequences, self.micro_sequences)))
 
     def go_on_without(self) -> bool:
         """What the policy does about the step that was refused. False: nothing, the run has diverged."""

@@ -4,15 +4,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from filelock import FileLock
 
+from models.document_order import ReorderedTokens, ScoreOrder
 from models.domain_order import Segment
 from models.frozen import Frozen
 from models.hardware import Hardware
 from models.ladder import ModelShape
+from models.packing import Packing
 from models.token_stream import TokenStream
 from models.training_plan import TrainingConfig, TrainingPlan, plan
 from models.weight_hooks.config import Hook
@@ -27,10 +29,12 @@ PROJECT = Path(__file__).resolve().parent.parent
 # The files that decide a run's weights; a change of one makes every run another run. The last trains it.
 OF_ALL_RUNS = (
     "models/divergence.py",
+    "models/document_order.py",
     "models/domain_order.py",
     "models/ladder.py",
     "models/learning_rate.py",
     "models/model_average.py",
+    "models/packing.py",
     "models/proxy_lm.py",
     "models/token_stream.py",
     "models/training_plan.py",
@@ -70,6 +74,10 @@ class RunSpec(Frozen):
     stages: tuple[StageWeights, ...] = ()  # later weights, in their order
     max_epochs: float | dict[str, float] | None
     simulated_tokens: float | None = None  # of the training whose repetition the run imitates
+    packing: Packing = "concatenate"
+    end_of_text_id: int | None = None  # where the packing needs it
+    order: ScoreOrder | None = None
+    scores_md5_by_domain: dict[str, str] = {}  # of the order
     tokens_md5_by_domain: dict[str, str]
     initialization_seed: int
     data_seed: int
@@ -92,8 +100,11 @@ class RunSpec(Frozen):
     def plan(self) -> TrainingPlan:
         return plan(self.shape, self.vocab_size, self.budget_tokens, self.training, self.shortest_budget_tokens)
 
-    def stream(self, tokens_by_domain: Mapping[str, np.ndarray]) -> TokenStream:
-        """What the run reads of the corpus' tokens; with a hook, as long as that sets no weights.
+    def stream(
+        self, tokens_by_domain: Mapping[str, np.ndarray | ReorderedTokens], offsets_by_domain: Mapping[str, np.ndarray] | None = None
+    ) -> TokenStream:
+        """What the run reads of the corpus' tokens; with a hook, as long as that sets no weights. `offsets_by_domain`, where documents start among
+        them, and the end: for `length-buckets`.
 
         Raises:
             ValueError: when weights, budget and cap on epochs can't be met together, or a domain has too few tokens to withhold some.
@@ -103,9 +114,27 @@ class RunSpec(Frozen):
         total, length = self.plan.num_sequences, self.training.sequence_length
         later = [Segment(start_sequence=round(stage.after * total), weights_by_domain=stage.weights_by_domain) for stage in self.stages]
         if self.withheld_sequences:
-            mine = {domain: tokens_by_domain[domain] for domain in self.weights_by_domain}
+            mine = {domain: cast("np.ndarray", tokens_by_domain[domain]) for domain in self.weights_by_domain}  # a hook has no order
             tokens_by_domain = without_withheld(mine, self.withheld_sequences, length)
-        return TokenStream(tokens_by_domain, self.weights_by_domain, length, total, self.data_seed, self.max_epochs, later, self.corpus_share)
+        return TokenStream(
+            tokens_by_domain,
+            self.weights_by_domain,
+            length,
+            total,
+            self.data_seed,
+            self.max_epochs,
+            later,
+            self.corpus_share,
+            self.packing,
+            self.end_of_text_id,
+            offsets_by_domain,
+            shuffled=self.order is None,
+        )
+
+    @property
+    def domains(self) -> list[str]:
+        """That have weight at some time."""
+        return sorted(self.tokens_md5_by_domain)
 
     @property
     def corpus_share(self) -> float:
@@ -290,6 +319,8 @@ class RunResult(Frozen):
     unique_tokens_by_domain: dict[str, int]  # in the corpus
     tokens_md5_by_domain: dict[str, str]  # which version of the corpus: the spec's
     epochs_by_domain: dict[str, float]  # of what the run may read of the corpus
+    packing: Packing = "concatenate"
+    order: ScoreOrder | None = None
     corpus_share: float = 1.0  # of each domain, what the run may read: less where it repeats as often as a larger training would
 
     @property

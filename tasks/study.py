@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
+from models.document_order import ScoreOrder
 from models.frozen import Frozen, Name, StudyError, nearest
 from models.hardware import Hardware
 from models.ladder import PRESETS, Budget, Ladder, budget_unit
+from models.packing import Packing
 from models.training_plan import TrainingConfig
 from models.weight_hooks.config import Hook
 from models.weight_hooks.stream_hook import StreamHook
@@ -72,13 +74,15 @@ class Mixture(Frozen):
         description="changes weights while a run trains: from `weights` on those by domain (doremi, skill-it, aioli), or those of sequences in"
         " the loss (sample-reweighting)",
     )
-
-    @model_validator(mode="after")
-    def _a_hook_alone_sets_weights(self) -> Self:
-        if isinstance(self.hook, StreamHook) and self.stages:
-            raise ValueError(f"the hook '{self.hook.hook}' sets the weights while a run trains, and so do stages: leave one out")
-        return self
-
+    packing: Packing = Field(
+        default="concatenate",
+        description="of documents into sequences: `concatenate`; `concatenate-masked`, with attention inside each document; or `length-buckets`, "
+        "pieces of one length each, inside a document (arXiv 2405.13226)",
+    )
+    order: ScoreOrder | None = Field(
+        default=None,
+        description="of each domain's documents, such as {by: quality} or {by: quality, rising: false}; shuffled when absent",
+    )
     simulated_tokens: PositiveFloat | None = Field(
         default=None,
         description="tokens of the training whose repetition each run imitates, usually target.tokens: a run reads only as much of each domain as it "
@@ -100,6 +104,24 @@ class Mixture(Frozen):
         starts = [stage.after for stage in self.stages]
         if starts != sorted(set(starts)):
             raise ValueError(f"stages must follow each other, but begin after {starts}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_hook_alone_sets_weights(self) -> Self:
+        if isinstance(self.hook, StreamHook) and self.stages:
+            raise ValueError(f"the hook '{self.hook.hook}' sets the weights while a run trains, and so do stages: leave one out")
+        return self
+
+    @model_validator(mode="after")
+    def _hooks_measure_on_windows(self) -> Self:
+        if self.hook and (self.order or self.packing != "concatenate"):
+            raise ValueError(f"the hook '{self.hook.hook}' measures on shuffled windows: leave out order and packing, or the hook")
+        return self
+
+    @model_validator(mode="after")
+    def _order_can_be_packed(self) -> Self:
+        if self.order and self.packing == "length-buckets":
+            raise ValueError("an order of documents is lost when they are packed in length-buckets: choose packing concatenate or concatenate-masked")
         return self
 
     @property

@@ -77,6 +77,11 @@ def windows_read(spans: Mapping[str, range], run: RunResult, sequence_length: in
     Raises:
         StudyError: when the run's own count of tokens by domain is another one.
     """
+    if run.packing == "length-buckets" or run.order:
+        why = "pieces of documents (packing: length-buckets)" if run.packing == "length-buckets" else "documents in an order of its own"
+        raise StudyError(
+            f"Run {run.run} of {run.mixture} read {why}, which can't be followed: leave out evaluation.probes.membership and .extraction."
+        )
     positions = cast("Mapping[str, Any]", spans)
     total = run.target_steps * run.batch_tokens // sequence_length
     first, *later = run.stages or (StageWeights(after=0.0, weights_by_domain=run.weights_by_domain),)

@@ -61,6 +61,21 @@ def test_a_token_does_not_see_what_comes_after_it():
     assert not torch.allclose(before[:, 12:], after[:, 12:])
 
 
+@pytest.mark.parametrize("shape", [PRESETS["30k"], GROUPED], ids=["tied", "grouped and untied"])
+def test_documents_in_one_sequence_see_what_each_would_alone(shape):
+    model = ProxyLM(shape, VOCAB, seed=1)
+    lengths = [20, 1, 30, 13]
+    token_ids = torch.randint(VOCAB, (2, sum(lengths)), generator=torch.Generator().manual_seed(0))
+    documents = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)).expand(2, -1)
+    with torch.no_grad():
+        together = model(token_ids, documents_BL=documents)
+        alone = torch.cat([model(document) for document in token_ids.split(lengths, dim=1)], dim=1)
+        torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+        assert (together - model(token_ids)).abs().max() > 0.01, "without the mask they see each other"
+        losses = [float(model(token_ids, token_ids, documents_BL=given)) for given in (documents, torch.zeros_like(documents), None)]
+    assert losses[1] == pytest.approx(losses[2], abs=1e-5) != losses[0]
+
+
 def test_the_seed_alone_decides_the_initial_weights():
     def weights(seed: int) -> torch.Tensor:
         torch.manual_seed(torch.seed())  # the global generator must not matter

@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,20 @@ def test_stages_are_shares_of_the_budget_and_a_result_has_the_mean_of_their_weig
     assert read == {domain: weight * 320 * 64 for domain, weight in run.spec.mean_weights_by_domain.items()}
 
 
+def test_a_curriculum_reads_documents_by_their_score(study, corpus):
+    def planned(**order):
+        mixture = Mixture(recipe="raw", weights={"legal": 1.0}, **({"order": order} if order else {}))
+        return planned_runs(study.model_copy(update={"mixtures": {"m": mixture}}), "m", corpus)[0]
+
+    falling = planned(by="number", rising=False)
+    legal = corpus.tokens_by_domain["legal"]
+    assert falling.stream.sequences(0, 1)[0].tolist() == legal[-100:-35].tolist(), "documents have 100 tokens, and scores that rise"
+    assert len({run.spec.key for run in (falling, planned(by="number"), planned())}) == 3
+    assert falling.spec.scores_md5_by_domain.keys() == {"legal"}
+    with pytest.raises(StudyError, match=r"The corpus has no score 'numbr' \(did you mean 'number'\?\) to order by"):
+        planned(by="numbr")
+
+
 def test_a_run_repeats_as_often_as_the_training_that_it_simulates(study, corpus):
     simulated = lambda tokens: study.model_copy(  # noqa: E731
         update={"mixtures": {"m": Mixture(recipe="raw", weights={"code": 0.5, "legal": 0.5}, simulated_tokens=tokens)}}
@@ -143,6 +158,32 @@ def test_ranks_of_a_host_file_are_counted_over_all_hosts(tmp_path):
 
 def files_of(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.slow
+def test_stages_packed_by_length_and_simulated_epochs_are_trained_as_planned_on_any_number_of_ranks(study):
+    train_bpe(iter(["some words for a tokenizer"] * 3), VOCAB).save_pretrained(layout.TOKENIZER)
+    drawn = Mixture(
+        recipe="raw",
+        weights={"code": 1.0},
+        stages=(MixtureStage(after=0.5, weights={"legal": 1.0}),),
+        packing="length-buckets",
+        simulated_tokens=40_000,
+    )
+    ladder = Ladder(sizes=("30k",), tokens_per_parameter=(0.525,), seeds=(1,))
+    losses = []
+    for ranks in (2, 1):
+        asked = study.model_copy(update={"mixtures": {"drawn": drawn}, "ladder": ladder, "hardware": Hardware(ranks=ranks)})
+        [result] = pretrain.pretrain(asked, "drawn")
+        shutil.rmtree(layout.RUN_DIRECTORIES)
+        losses.append(result.final_train_loss)
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+    assert result.tokens_by_domain == {"code": 10_240, "legal": 10_240}
+    assert result.weights_by_domain == {"code": 0.5, "legal": 0.5}
+    assert result.corpus_share == pytest.approx(20_480 / 40_000)
+    # Of each document's 100 tokens 96 are in pieces, and less than a sequence of each length is left over.
+    assert result.epochs_by_domain["legal"] == pytest.approx(10_240 / (20_000 * 0.512 * 0.96), rel=0.02)
+    assert result.planned_epochs_by_domain["legal"] == pytest.approx(10_240 / (20_000 * 0.512), rel=0.02)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 import pytest
 
+from models.document_order import ScoreOrder
 from models.hardware import Hardware
 from models.ladder import PRESETS
 from models.training_plan import TrainingConfig
@@ -31,6 +32,10 @@ OTHERS = {
     "hook": DoReMi(),
     "withheld_sequences": 32,
     "simulated_tokens": 1e9,
+    "packing": "length-buckets",
+    "end_of_text_id": 1,
+    "order": ScoreOrder(by="quality"),
+    "scores_md5_by_domain": {"a": "1"},
     "tokens_md5_by_domain": {"a": "1", "b": "3"},
     "initialization_seed": 2,
     "data_seed": 2,

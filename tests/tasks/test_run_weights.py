@@ -47,7 +47,8 @@ def study(study_folder, default_study, monkeypatch) -> Study:
     for domain, tokens in {"noise": generator.integers(1, VOCAB, 20_000), "cycle": 1 + np.arange(20_000) * 7 % (VOCAB - 1)}.items():
         with (directory / f"{domain}.bin").open("wb") as file:
             writer = DomainWriter(file, np.dtype(np.uint16))
-            writer.add("", [*tokens.tolist(), 0])
+            writer.add("", [*tokens.tolist(), 0], {})
+        np.save(directory / f"{domain}.offsets.npy", np.array(writer.offsets, dtype=np.uint64))
         records[domain] = writer.record()
     write_json(directory / MANIFEST, TokensManifest(vocab_size=VOCAB, dtype="uint16", end_of_text_id=0, domains=records).model_dump())
     train_bpe(iter(["words"]), 300).save_pretrained(layout.TOKENIZER)

@@ -27,6 +27,19 @@ def changed(tmp_path, path: str, value):
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
+        ("mixtures/raw-natural/stages", [{"after": 0.9, "weights": {"code": 0.5}}], "weights sum to 0.5, not to 1"),
+        (
+            "mixtures/raw-natural/stages",
+            [{"after": a, "weights": "uniform"} for a in (0.9, 0.8)],
+            r"must follow each other, but begin after \[0.9, 0.8\]",
+        ),
+        ("mixtures/raw-natural/stages", [{"after": 0.9, "weights": {"cod": 1}}], r"stages.0.weights: 'cod' is not known \(did you mean 'code'\?\)"),
+        (
+            "mixtures/raw-natural",
+            {"recipe": "raw", "weights": "natural", "hook": {"hook": "aioli"}, "order": {"by": "x"}},
+            "measures on shuffled windows",
+        ),
+        ("mixtures/raw-natural/max_epochs", {"cod": 2}, r"max_epochs: 'cod' is not known"),
         ("mixtres", {}, r"unknown key 'mixtres' \(did you mean 'mixtures'\?\)"),
         ("training/sequence_lenght", 128, r"unknown key 'training.sequence_lenght' \(did you mean 'sequence_length'\?\)"),
         ("training/precision", "fp8", r"'training.precision' is 'fp8': input should be"),

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 from transformers import AutoTokenizer
 
+from models.document_order import ScoreOrder
 from models.frozen import StudyError
 from tasks import layout
 from tasks.documents import COPIES, DOCUMENT_SCHEMA, read_shards, write_shards
@@ -51,6 +52,32 @@ def test_a_document_stands_as_often_as_its_copies_say(study):
     ids, offsets = load_tokens(layout.TOKENS / "drawn").tokens_by_domain["cat"], np.load(layout.TOKENS / "drawn" / "cat.offsets.npy").astype(int)
     first, second, third, fourth = (ids[a:b].tolist() for a, b in list(pairwise(offsets))[:4])
     assert first == second == third != fourth
+
+
+def test_scores_lie_beside_the_tokens_once_per_copy_and_no_other_column_is_read(study, monkeypatch):
+    train_tokenizer(study)
+    table = pa.concat_tables(read_shards(layout.kept("raw"))).slice(0, 6)
+    schema = pa.schema([*DOCUMENT_SCHEMA, COPIES, pa.field("quality", pa.float32())])
+    scored = table.append_column(COPIES, pa.array([2] + [1] * 5, COPIES.type)).append_column(
+        "quality", pa.array([0.5, 1, 2, None, 4, 5], pa.float32())
+    )
+    write_shards(layout.kept("scored"), [scored], schema)
+    read = []
+    monkeypatch.setattr("tasks.tokenize_corpus.read_shards", lambda *asked: (read.append(asked[1]), read_shards(*asked))[1])
+    manifest = tokenize_corpus(study, "scored")
+    assert read == [["text", "domain", "copies", "quality"]]
+    corpus = load_tokens(layout.TOKENS / "scored")
+    assert corpus.scores("cat", "quality").tolist()[:2] == [0.5, 0.5]
+    assert np.isnan(corpus.scores("cat", "quality")[2])
+    assert manifest.domains["dog"].md5_by_score != manifest.domains["cat"].md5_by_score
+    with pytest.raises(StudyError, match=r"no score 'qualty' \(did you mean 'quality'\?\) to order by; it has quality"):
+        corpus.scores("cat", "qualty")
+    falling = corpus.in_order(ScoreOrder(by="quality", rising=False), ["dog"])["dog"]
+    _, second, end = (int(offset) for offset in corpus.offsets_by_domain["dog"])
+    given = corpus.tokens_by_domain["dog"]
+    assert falling[0:end].tolist() == [*given[second:end], *given[:second]]
+    with pytest.raises(StudyError, match=r"ordered by 'quality': domain 'cat' has 1 of 3 documents without this score; score it"):
+        corpus.in_order(ScoreOrder(by="quality"), ["cat"])
 
 
 def test_a_document_that_spells_the_end_of_text_does_not_end_itself(study):

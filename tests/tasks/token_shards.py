@@ -18,9 +18,11 @@ def write_token_shards(directory: Path, tokens_by_domain: dict[str, int], vocab_
         vocabulary = generator.permutation(np.arange(1, vocab_size))
         with (directory / f"{domain}.bin").open("wb") as file:
             writer = DomainWriter(file, np.dtype(np.uint16))
-            for _ in range(num_tokens // DOCUMENT_TOKENS):
+            for number in range(num_tokens // DOCUMENT_TOKENS):
                 ranks = generator.zipf(1.5, DOCUMENT_TOKENS - 1) % len(vocabulary)
-                writer.add("", [*vocabulary[ranks].tolist(), 0])
+                writer.add("", [*vocabulary[ranks].tolist(), 0], {"number": number})
         records[domain] = writer.record()
+        np.save(directory / f"{domain}.number.npy", np.array(writer.scores["number"], dtype=np.float64))
+        np.save(directory / f"{domain}.offsets.npy", np.array(writer.offsets, dtype=np.uint64))
     manifest = TokensManifest(vocab_size=vocab_size, dtype="uint16", end_of_text_id=0, domains=records)
     write_json(directory / MANIFEST, manifest.model_dump())

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from models.document_order import ScoreOrder
 from models.frozen import StudyError
 from models.token_stream import TokenStream
 from tasks import layout
@@ -55,6 +56,16 @@ def test_a_run_of_another_corpus_is_refused(overfitted):
     run = overfitted.run.model_copy(update={"tokens_md5_by_domain": {"letters": "c0de", "poems": "c0de"}})
     with pytest.raises(StudyError, match=r"Run 50k-1x-seed1 of raw-natural was trained on other tokens than .* holds now: `dvc repro"):
         TrainingText(overfitted.folder / layout.TOKENS / RECIPE, run, run.tokens_seen, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("how", "read"), [({"packing": "length-buckets"}, "pieces of documents"), ({"order": ScoreOrder(by="x")}, "an order of its own")]
+)
+def test_what_was_not_read_as_shuffled_windows_is_not_followed(overfitted, how, read):
+    run = overfitted.run.model_copy(update=how)
+    training = TrainingText(overfitted.folder / layout.TOKENS / RECIPE, run, run.tokens_seen, CONTEXT)
+    with pytest.raises(StudyError, match=f"Run 50k-1x-seed1 of raw-natural read .*{read}.*: leave out evaluation.probes.membership"):
+        training.excerpts("poems", NUM_TOKENS, 5, seed=0)
 
 
 def test_a_run_with_another_sequence_length_is_refused(overfitted):
