@@ -11,9 +11,12 @@ demo: $(VENV)/ready  ## the whole default study, from raw text to a verdict
 	dvc repro
 	assay verdict
 
+# Slow tests that may run beside others: no servers, no training.
+BESIDE := tests/models tests/published tests/tasks/steps tests/flows/test_why.py
+
 test: test-fast  ## all tests; those that start servers or train have the machine for themselves
-	pytest -n auto -m slow --timeout 1800 tests/models tests/published
-	pytest -m "slow and not patient" --ignore=tests/models --ignore=tests/published
+	pytest -n auto -m "slow and not patient" --timeout 1800 $(BESIDE)
+	pytest -m "slow and not patient" $(BESIDE:%=--ignore=%)
 
 test-patient: $(VENV)/ready  ## tests that wait for minutes: a machine that is lost is missed after two
 	pytest -m patient

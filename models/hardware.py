@@ -30,3 +30,11 @@ class Hardware(Frozen):
         default=None, description="of one rank for an hour, in any currency: `assay plan` then says what it costs"
     )
     workers: PositiveInt | None = Field(default=None, description="processes for data work; all cores when absent")
+    runner: Literal["local", "dask", "ray"] = Field(
+        default="local", description="where the shards of a curation are worked on: processes of this machine, or workers of a cluster"
+    )
+    cluster: str | None = Field(
+        default=None,
+        description="address of a Dask scheduler (tcp://head:8786) or of a Ray head (head:6379), whose workers see the study's files under the same"
+        " path; when absent, `workers` are started on this machine",
+    )

@@ -13,6 +13,8 @@ import numpy as np
 
 from models.domain_order import DomainOrder, Segment
 
+ORDER_SLACK = 2  # sequences that a domain may be ahead of its weights (models/domain_order.py)
+
 
 def natural_weights(tokens_by_domain: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Each domain's share of all tokens."""
@@ -31,6 +33,7 @@ class TokenStream:
         seed: of the permutations.
         max_epochs: cap on how often any domain is repeated, or by domain.
         segments: other weights later on, by start.
+        corpus_share: share of each domain that is read at all. A smaller share is part of a larger one, and the same for every seed.
 
     Raises:
         ValueError: naming the domain, when it has no tokens, less than one sequence, or would be repeated beyond `max_epochs`.
@@ -45,6 +48,7 @@ class TokenStream:
         seed: int,
         max_epochs: float | Mapping[str, float] | None = None,
         segments: Iterable[Segment] = (),
+        corpus_share: float = 1.0,
     ):
         all_segments = (Segment(start_sequence=0, weights_by_domain=dict(weights_by_domain)), *segments)
         largest: dict[str, float] = {}
@@ -55,10 +59,14 @@ class TokenStream:
         self.domains = sorted(domain for domain, weight in largest.items() if weight > 0)
         self.tokens = [tokens_by_domain[domain] for domain in self.domains]
         self.sequence_length, self.num_sequences, self.seed = sequence_length, num_sequences, seed
-        self.num_windows = np.array([(len(tokens) - 1) // sequence_length for tokens in self.tokens])
-        for domain, tokens, windows in zip(self.domains, self.tokens, self.num_windows, strict=True):
+        all_windows = [(len(tokens) - 1) // sequence_length for tokens in self.tokens]
+        for domain, tokens, windows in zip(self.domains, self.tokens, all_windows, strict=True):
             if windows < 1:
                 raise ValueError(f"domain '{domain}' has {len(tokens)} tokens, fewer than one sequence of {sequence_length} + 1")
+            if round(corpus_share * windows) < 1:
+                raise ValueError(f"{corpus_share:.3g} of domain '{domain}', {len(tokens)} tokens, is less than one sequence of {sequence_length}")
+        self.windows = [self._part_of(domain, windows, corpus_share) for domain, windows in enumerate(all_windows)]
+        self.num_windows = np.array([len(windows) for windows in self.windows])
         self.order = DomainOrder(self.domains, all_segments, num_sequences)
         self._permutation = lru_cache(maxsize=2 * len(self.domains))(self._permutation_of_epoch)
         self._check_caps(max_epochs if isinstance(max_epochs, Mapping) else dict.fromkeys(self.domains, max_epochs))
@@ -96,6 +104,16 @@ class TokenStream:
         """How often each domain's windows were read in the first `stop` sequences."""
         return {d: float(n / w) for d, n, w in zip(self.domains, self.order.drawn_before(stop), self.num_windows, strict=True)}
 
+    def most_weights(self, start: int, num_sequences: int, max_epochs: float | Mapping[str, float] | None) -> dict[str, float]:
+        """The largest weights in the `num_sequences` from `start` on with which each domain keeps its cap; 1 where it has none."""
+        caps = max_epochs if isinstance(max_epochs, Mapping) else dict.fromkeys(self.domains, max_epochs)
+        most = {}
+        for domain, windows, drawn in zip(self.domains, self.num_windows, self.order.drawn_before(start), strict=True):
+            cap = caps.get(domain)
+            room = num_sequences if cap is None else cap * windows - drawn - ORDER_SLACK
+            most[domain] = min(1.0, max(0.0, float(room / num_sequences)))
+        return most
+
     def _check_caps(self, max_epochs: Mapping[str, float | None]) -> None:
         for domain, epochs in self.epochs_by_domain(self.num_sequences).items():
             cap = max_epochs.get(domain)
@@ -107,6 +125,14 @@ class TokenStream:
                     f"{allowed / self.num_sequences:.3g}, or the budget to {int(allowed / weight) * self.sequence_length:,} tokens, or raise the cap"
                 )
 
+    def _part_of(self, domain: int, num_windows: int, share: float) -> np.ndarray:
+        """Windows that are read, in their order."""
+        if share >= 1:
+            return np.arange(num_windows)
+        return np.sort(np.random.default_rng(self._name(domain)).permutation(num_windows)[: round(share * num_windows)])
+
     def _permutation_of_epoch(self, domain: int, epoch: int) -> np.ndarray:
-        name = zlib.crc32(self.domains[domain].encode())  # by name, so that other domains do not change this one's order
-        return np.random.default_rng([self.seed, name, epoch]).permutation(self.num_windows[domain])
+        return np.random.default_rng([self.seed, self._name(domain), epoch]).permutation(self.windows[domain])
+
+    def _name(self, domain: int) -> int:
+        return zlib.crc32(self.domains[domain].encode())  # by name, so that other domains do not change this one's order

@@ -15,11 +15,13 @@ from models.frozen import StudyError, nearest
 from models.ladder import LadderRun, num_params, num_params_non_embedding
 from models.token_stream import TokenStream, natural_weights
 from models.training_plan import TrainingPlan
+from models.weight_hooks.schedule import WeightSchedule
+from models.weight_hooks.stream_hook import StreamHook
 from tasks import layout
 from tasks.atomic import replace_directory, write_json
 from tasks.heartbeat import Pulse, heartbeats_of
 from tasks.launches import LAUNCHES, command, hosts, raise_if_hosts_are_missing, raise_if_hung, raise_why_unfinished, started
-from tasks.run_directory import Launch, RunDirectory, RunResult, RunSpec, StageWeights, code_md5
+from tasks.run_directory import CODE, HOOK_CODE, Launch, RunDirectory, RunOutcome, RunResult, RunSpec, StageWeights, code_md5
 from tasks.stage import main
 from tasks.study import Study
 from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
@@ -38,6 +40,7 @@ class PlannedRun:
     plan: TrainingPlan
     stream: TokenStream
     snapshot_steps: tuple[int, ...]
+    is_reference: bool = False
     trunks: tuple["PlannedRun", ...] = ()  # shorter horizons from whose trunk it can go on, the longest first
 
     @property
@@ -48,6 +51,22 @@ class PlannedRun:
     @property
     def directory(self) -> RunDirectory:
         return RunDirectory(self.spec.key)
+
+    @property
+    def reference(self) -> "PlannedRun | None":
+        """What must be trained before, for its hook to measure against."""
+        return replace(self, spec=self.spec.reference, is_reference=True) if self.spec.reference else None
+
+    @property
+    def name(self) -> str:
+        return f"{self.rung.name}{' (reference)' if self.is_reference else ''}"
+
+    def stream_read(self, outcome: RunOutcome) -> TokenStream:
+        """The stream with the weights that the hook has set."""
+        stream = self.stream
+        for row in outcome.weights_set:
+            stream = stream.with_weights_from(row.step * self.plan.batch_sequences, row.weights_by_domain)
+        return stream
 
 
 class Follower(Protocol):
@@ -69,21 +88,30 @@ def pretrain(study: Study, mixture: str, begin_to_follow: Callable[[], Follower]
         raise StudyError(f"There is no mixture '{mixture}'{nearest(mixture, study.mixtures)}; there are {', '.join(study.mixtures)}.")
     recipe = study.mixtures[mixture].recipe
     runs = planned_runs(study, mixture, load_tokens(layout.TOKENS / recipe))
+    needed = with_references(runs)
     with ExitStack() as locks:
-        for key in sorted({run.spec.key for run in runs}):  # in one order, so that two mixtures with runs in common don't wait for each other
+        for key in sorted({run.spec.key for run in needed}):  # in one order, so that two mixtures with runs in common don't wait for each other
             locks.enter_context(RunDirectory(key).lock())
-        waiting = {run.spec.key: run for run in runs if not run.directory.holds(run.snapshot_steps)}
+        waiting = {run.spec.key: run for run in needed if not run.directory.holds(run.snapshot_steps)}
         if waiting:
             launch(mixture, list(waiting.values()), study, begin_to_follow)
         results = [result_of(run, mixture, recipe) for run in runs]
         with replace_directory(layout.RUNS / mixture) as directory:
             for run, result in zip(runs, results, strict=True):
                 publish(run, result, directory / result.run)
+    for result in results:
+        if learnt := result.learnt_weights_by_domain:
+            print(f"{mixture} {result.run}: learnt weights {', '.join(f'{domain} {weight:.3f}' for domain, weight in learnt.items())}", flush=True)
     if begin_to_follow:
         follower = begin_to_follow()
         for run, result in zip(runs, results, strict=True):
             follower.finish(result, run.directory.curves())
     return results
+
+
+def with_references(runs: list[PlannedRun]) -> list[PlannedRun]:
+    """In the order of training: first what the hooks of the others measure against."""
+    return [*(run.reference for run in runs if run.reference), *runs]
 
 
 def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[PlannedRun]:
@@ -94,6 +122,7 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
     """
     config = study.mixtures[mixture]
     weights = resolve_weights(config.weights, corpus, f"mixtures.{mixture}.weights")
+    stream_hook = config.hook if isinstance(config.hook, StreamHook) else None
     stages = tuple(
         StageWeights(after=stage.after, weights_by_domain=resolve_weights(stage.weights, corpus, f"mixtures.{mixture}.stages.{number}.weights"))
         for number, stage in enumerate(config.stages)
@@ -112,13 +141,18 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             weights_by_domain=weights,
             stages=stages,
             max_epochs=config.max_epochs,
+            simulated_tokens=config.simulated_tokens,
             tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in domains},
             initialization_seed=rung.seeds.initialization,
             data_seed=rung.seeds.data,
-            code_md5=code_md5(),
+            code_md5=code_md5((*CODE, *HOOK_CODE)) if config.hook else code_md5(),
+            hook=config.hook,
+            withheld_sequences=stream_hook.validation_sequences if stream_hook else 0,
         )
         try:
             plan, stream = spec.plan, spec.stream(corpus.tokens_by_domain)
+            if stream_hook:
+                stream_hook.starts(plan.steps, sorted(weights))
         except ValueError as error:
             raise StudyError(f"Run {rung.name} of mixture '{mixture}' can't be trained: {error}.") from None
         run = PlannedRun(rung, spec, plan, stream, plan.snapshot_steps(study.ladder.snapshots))
@@ -185,7 +219,7 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, begin_to_follow: 
         hung = partial(raise_if_hung, Pulse(heartbeats_of(launch_file)), study.hardware.hang_seconds, f"mixture '{mixture}'", log_file)
         followed = partial(follow, begin_to_follow(), mixture, study.mixtures[mixture].recipe) if begin_to_follow else None
         wait(launcher, mixture, runs, hung, followed)
-    missing = [run.rung.name for run in runs if not run.directory.holds(run.snapshot_steps)]
+    missing = [run.name for run in runs if not run.directory.holds(run.snapshot_steps)]
     if missing:
         ended = f"first {missing[0]}; the launcher exited with {launcher.returncode}"
         raise_why_unfinished(f"{len(missing)} of {len(runs)} runs of mixture '{mixture}' did not finish ({ended})", log_file, launcher.returncode)
@@ -206,8 +240,8 @@ def wait(
             unfinished.remove(run)
             outcome = run.directory.outcome()
             loss = "diverged" if outcome.final_train_loss is None else f"training loss {outcome.final_train_loss:.3f}"
-            print(f"{mixture} {run.rung.name}: {loss} ({len(runs) - len(unfinished)}/{len(runs)})", flush=True)
-        if follow and unfinished and time.monotonic() - followed > FOLLOW_SECONDS:
+            print(f"{mixture} {run.name}: {loss} ({len(runs) - len(unfinished)}/{len(runs)})", flush=True)
+        if follow and unfinished and not unfinished[0].is_reference and time.monotonic() - followed > FOLLOW_SECONDS:
             follow(unfinished[0])
             followed = time.monotonic()
         if unfinished and time.monotonic() - said > PROGRESS_SECONDS:
@@ -234,7 +268,12 @@ def follow(follower: Follower, mixture: str, recipe: str, run: PlannedRun) -> No
 
 def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
     outcome, spec, plan = run.directory.outcome(), run.spec, run.plan
-    sequences = outcome.steps * plan.batch_sequences
+    stream, sequences = run.stream_read(outcome), outcome.steps * plan.batch_sequences
+    tokens, weights, stages, learnt = stream.tokens_by_domain(sequences), spec.mean_weights_by_domain, spec.all_stages, None
+    if isinstance(spec.hook, StreamHook):
+        weights = {domain: read / (outcome.steps * plan.batch_tokens) for domain, read in tokens.items()}
+        stages = tuple(StageWeights(after=row.step / plan.steps, weights_by_domain=row.weights_by_domain) for row in outcome.weights_set)
+        learnt = WeightSchedule(spec.hook, spec.weights_by_domain, plan.steps, outcome.weights_set).answer()
     unique = {domain: len(run.stream.tokens[i]) for i, domain in enumerate(run.stream.domains)}
     return RunResult(
         run_key=spec.key,
@@ -258,12 +297,15 @@ def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
         final_train_loss=outcome.final_train_loss,
         learning_rate=plan.peak_learning_rate,
         batch_tokens=plan.batch_tokens,
-        weights_by_domain=spec.mean_weights_by_domain,
-        stages=spec.all_stages,
-        tokens_by_domain=run.stream.tokens_by_domain(sequences),
+        weights_by_domain=weights,
+        stages=stages,
+        learnt_weights_by_domain=learnt,
+        withheld_sequences=spec.withheld_sequences,
+        tokens_by_domain=tokens,
         unique_tokens_by_domain=unique,
         tokens_md5_by_domain=spec.tokens_md5_by_domain,
-        epochs_by_domain=run.stream.epochs_by_domain(sequences),
+        epochs_by_domain=stream.epochs_by_domain(sequences),
+        corpus_share=spec.corpus_share,
     )
 
 

@@ -23,14 +23,17 @@ from models.model_average import average_models
 from models.proxy_lm import ProxyLM
 from models.token_stream import TokenStream
 from models.training_plan import largest_divisor
+from models.weight_hooks.sample_reweighting import SampleReweighting
+from models.weight_hooks.schedule import WeightsSet
 from tasks.atomic import read_json, replace_directory
 from tasks.checkpoints import Checkpoint, Checkpoints
 from tasks.heartbeat import Heartbeat, heartbeats_of
 from tasks.processes import end_with_standard_input
 from tasks.run_directory import Launch, RunDirectory, add_line, share_by_domain, write_lines
+from tasks.run_weights import RunWeights, batch_counts
 from tasks.stage import errors_in_words
 from tasks.tokenize_corpus import load_tokens
-from tasks.training_engine import Engine, device_errors_in_words, start_ranks
+from tasks.training_engine import ACCELERATOR, Engine, device_errors_in_words, start_ranks
 from tasks.training_meter import Meter
 
 
@@ -53,7 +56,9 @@ def train_all(launch_file: Path) -> None:
     heartbeat = Heartbeat(heartbeats_of(launch_file), torch.distributed.get_rank())
     for key in launch.run_keys:
         run = RunDirectory(key)
-        Training(run, launch, run.spec().stream(corpus.tokens_by_domain), heartbeat).train()
+        spec = run.spec()
+        weights = RunWeights.of(spec, corpus.tokens_by_domain, torch.device(ACCELERATOR.current_device_name()))
+        Training(run, launch, spec.stream(corpus.tokens_by_domain), heartbeat, weights).train()
         gc.collect()
     torch.distributed.destroy_process_group()
 
@@ -61,8 +66,8 @@ def train_all(launch_file: Path) -> None:
 class Training:
     """One run on this rank, from its start or its last checkpoint to its result."""
 
-    def __init__(self, run: RunDirectory, launch: Launch, stream: TokenStream, heartbeat: Heartbeat):
-        self.run, self.stream, self.hardware, self.heartbeat = run, stream, launch.hardware, heartbeat
+    def __init__(self, run: RunDirectory, launch: Launch, stream: TokenStream, heartbeat: Heartbeat, weights: RunWeights | None = None):
+        self.run, self.stream, self.hardware, self.heartbeat, self.weights = run, stream, launch.hardware, heartbeat, weights
         self.spec = run.spec()
         self.plan, self.policy = self.spec.plan, self.spec.training.divergence
         self.snapshot_steps = self.plan.snapshot_steps(launch.snapshots)
@@ -90,6 +95,8 @@ class Training:
         if self.policy.then == "rewind" and self.step == 0:
             self.save(self.checkpoints, is_anchor=True)
         while self.step < self.plan.steps:
+            if self.weights and self.weights.schedule.is_due(self.step):
+                self.follow(self.weights.set(self.engine.model, self.stream))
             loss, norm, checkpoint_is_due = self.train_step()
             self.step += 1
             if self.guard.allows(loss, norm):
@@ -109,6 +116,10 @@ class Training:
                 self.save(self.checkpoints, is_anchor)
         self.finish(status)
 
+    def follow(self, weights: WeightsSet) -> None:
+        """Draws the rest of the stream by the weights that the hook has set."""
+        self.stream = self.stream.with_weights_from(weights.step * self.plan.batch_sequences, weights.weights_by_domain)
+
     def train_step(self) -> tuple[float, float, bool]:
         """One optimizer step on this rank's share of the batch, unless the guard refuses it: the mean loss before it and the gradient's norm, over
         all ranks, and whether rank 0 wants a checkpoint."""
@@ -116,16 +127,30 @@ class Training:
         due = self.rank == 0 and time.monotonic() - self.saved > self.hardware.checkpoint_every_seconds
         first = self.step * self.plan.batch_sequences + self.rank * self.rank_sequences
         total = torch.zeros((), device=self.engine.device)
+        counts, even_loss = self.counts(first)
         for start in range(first, first + self.rank_sequences, self.micro_sequences):
             if start > first:
                 self.engine.next_micro_batch()
-            sequences = torch.from_numpy(self.stream.sequences(start, start + self.micro_sequences)).to(self.engine.device)
-            total += self.engine.backward(sequences[:, :-1].contiguous(), sequences[:, 1:].contiguous())
-        sums = torch.stack([total * (self.micro_sequences / self.rank_sequences), torch.tensor(float(due), device=self.engine.device)])
+            sequences = self.micro_batch(start)
+            torch.manual_seed(((self.spec.data_seed << 40) + start) % (1 << 63))  # what is random in a forward pass is the same after a resume
+            mine = None if counts is None else counts[start - first : start - first + self.micro_sequences]
+            total += self.engine.backward(sequences[:, :-1].contiguous(), sequences[:, 1:].contiguous(), mine)
+        mean_loss = total * (self.micro_sequences / self.rank_sequences) if even_loss is None else even_loss
+        sums = torch.stack([mean_loss, torch.tensor(float(due), device=self.engine.device)])
         torch.distributed.all_reduce(sums)  # one collective says both
         loss_sum, due_sum = sums.tolist()
         loss = loss_sum / self.ranks
         return loss, self.engine.step(self.plan.learning_rate_at(self.step), partial(self.guard.allows, loss)), due_sum > 0
+
+    def micro_batch(self, start: int) -> torch.Tensor:
+        return torch.from_numpy(self.stream.sequences(start, start + self.micro_sequences)).to(self.engine.device)
+
+    def counts(self, first: int) -> tuple[torch.Tensor, torch.Tensor] | tuple[None, None]:
+        """What this rank's sequences count in the loss, and the loss if they counted alike; none where they do."""
+        hook = self.spec.hook
+        if not isinstance(hook, SampleReweighting) or self.step < hook.begins_at(self.plan.steps):
+            return None, None
+        return batch_counts(hook, self.engine.model, map(self.micro_batch, range(first, first + self.rank_sequences, self.micro_sequences)))
 
     def go_on_without(self) -> bool:
         """What the policy does about the step that was refused. False: nothing, the run has diverged."""
@@ -163,6 +188,7 @@ class Training:
                 "learning_rate": self.plan.learning_rate_at(self.step - 1),
                 "share_by_domain": share_by_domain(self.stream, self.plan, self.rows[-1]["step"] if self.rows else 0, self.step),
             }
+            | (self.weights_set()[-1].model_dump(exclude={"step"}) if self.weights else {})
         )
         self.interval_losses = []
         if self.rank == 0:
@@ -183,6 +209,7 @@ class Training:
                 "lost_steps": self.lost_steps,
                 "seconds": self.seconds(),
                 "first_step": self.first_step,
+                "weights_set": [row.model_dump() for row in self.weights_set()],
             }
             to.add(self.step, state, facts, self.hardware.checkpoints_kept, self.needed_anchors())
         torch.distributed.barrier()
@@ -208,9 +235,17 @@ class Training:
             self.anchors, self.lost_steps = facts["anchors"], facts["lost_steps"]
             is_own = checkpoints.directory == self.run.checkpoints
             self.first_step, self.seconds_before = (facts["first_step"], facts["seconds"]) if is_own else (self.step, 0.0)
+            if self.weights:
+                self.weights.resume([WeightsSet.model_validate(row) for row in facts["weights_set"]])
+                for row in self.weights_set():
+                    self.follow(row)
         if self.rank == 0:
             write_lines(self.run.metrics_file, self.rows)
             self.meter.begin(self.step)
+
+    def weights_set(self) -> list[WeightsSet]:
+        """By the hook, so far."""
+        return self.weights.schedule.rows if self.weights else []
 
     def _starting_points(self) -> Iterator[tuple[Checkpoints, Checkpoint]]:
         for checkpoints in (self.checkpoints, *self.trunks):
@@ -233,7 +268,7 @@ class Training:
             if status == "completed" and averaged:
                 with replace_directory(self.run.model) as directory:
                     average_models([self.run.snapshot(step) for step in averaged], directory)
-            self.run.conclude(status, self.step, self.rows, self.seconds(), self.ranks, self.first_step, self.lost_steps)
+            self.run.conclude(status, self.step, self.rows, self.seconds(), self.ranks, self.first_step, self.lost_steps, self.weights_set())
             for no_longer_needed in (self.run.checkpoints, *(self.run.snapshot(step) for step in averaged if step not in self.snapshot_steps)):
                 shutil.rmtree(no_longer_needed, ignore_errors=True)
         self.engine.destroy()

@@ -11,6 +11,8 @@ from models.frozen import Frozen, Name, StudyError, nearest
 from models.hardware import Hardware
 from models.ladder import PRESETS, Budget, Ladder, budget_unit
 from models.training_plan import TrainingConfig
+from models.weight_hooks.config import Hook
+from models.weight_hooks.stream_hook import StreamHook
 from tasks import layout
 from tasks.benchmarks.config import EvaluationConfig
 from tasks.sources.config import LocalSource, Source
@@ -61,11 +63,26 @@ class Mixture(Frozen):
 
     recipe: Name = Field(description="whose corpus is read")
     weights: Weights = Field(description="by domain, of tokens; `natural` is the corpus' own shares")
-    stages: tuple[MixtureStage, ...] = Field(
-        default=(), description="other weights later in a run, such as an annealing phase: {after: 0.9, weights: ...}"
-    )
+    stages: tuple[MixtureStage, ...] = Field(default=(), description="other weights later in a run, as for annealing: {after: 0.9, weights: ...}")
     max_epochs: PositiveFloat | dict[Name, PositiveFloat] | None = Field(
         default=None, description="cap on how often any domain may be repeated in a run, or caps by domain"
+    )
+    hook: Hook | None = Field(
+        default=None,
+        description="changes weights while a run trains: from `weights` on those by domain (doremi, skill-it, aioli), or those of sequences in"
+        " the loss (sample-reweighting)",
+    )
+
+    @model_validator(mode="after")
+    def _a_hook_alone_sets_weights(self) -> Self:
+        if isinstance(self.hook, StreamHook) and self.stages:
+            raise ValueError(f"the hook '{self.hook.hook}' sets the weights while a run trains, and so do stages: leave one out")
+        return self
+
+    simulated_tokens: PositiveFloat | None = Field(
+        default=None,
+        description="tokens of the training whose repetition each run imitates, usually target.tokens: a run reads only as much of each domain as it "
+        "repeats as often as such a training repeats the whole; absent: all there is",
     )
 
     @model_validator(mode="after")
@@ -113,6 +130,13 @@ class Swarm(Frozen):
     def budget(self) -> Budget:
         unit = budget_unit(self, "a swarm")
         return Budget(unit=unit, value=getattr(self, unit))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_stay(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("hook") is not None:
+            raise ValueError("a swarm has no hook: a law of mixtures is fitted to runs whose weights stay; give the hook to one of `mixtures`")
+        return values
 
     @model_validator(mode="after")
     def _can_be_sampled(self) -> Self:
@@ -200,6 +224,14 @@ class Study(Frozen):
                 f"evaluation.average_checkpoints is {asked}, but of each run {kept} model{'s are' if kept > 1 else ' is'} kept (the final one and "
                 f"ladder.snapshots): name {asked - kept} more ladder.snapshots, or average fewer"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _horizons_that_share_a_trunk_begin_alike(self) -> Self:
+        for name, mixture in self.mixtures.items():
+            of_horizon = {"hook": mixture.hook, "stages": mixture.stages, "simulated_tokens": mixture.simulated_tokens}
+            if self.training.shared_trunk and (field := next((field for field, value in of_horizon.items() if value), None)):
+                raise ValueError(f"mixtures.{name}.{field} goes by a run's length from its start: leave it out, or training.shared_trunk")
         return self
 
     def _domains_by_place(self) -> list[tuple[str, Iterable[str]]]:

@@ -163,9 +163,9 @@ class Engine:
     def model(self) -> ProxyLM:
         return self.engine.module  # type: ignore[return-value]
 
-    def backward(self, tokens_BL: Tensor, targets_BL: Tensor) -> Tensor:
-        """Adds a micro-batch to the gradient; its mean loss."""
-        loss = self.engine(tokens_BL, targets_BL)
+    def backward(self, tokens_BL: Tensor, targets_BL: Tensor, counts_B: Tensor | None = None) -> Tensor:
+        """Adds a micro-batch to the gradient; its mean loss, in which sequences may count differently."""
+        loss = self.engine(tokens_BL, targets_BL, counts_B)
         self.engine.backward(loss)
         return loss.detach()
 

@@ -49,7 +49,7 @@ class TrainingText:
         """bool [W] by domain. A window's tokens are those that one sequence predicts."""
         spans, total = {}, 0
         for domain in self.domains:
-            length = len(self.corpus.tokens_by_domain[domain])
+            length = len(self.corpus.tokens_by_domain[domain]) - self.run.withheld_sequences * self.sequence_length
             spans[domain] = range(total, total + length)
             total += length
         return windows_read(spans, self.run, self.sequence_length, self.num_sequences)
@@ -81,7 +81,7 @@ def windows_read(spans: Mapping[str, range], run: RunResult, sequence_length: in
     total = run.target_steps * run.batch_tokens // sequence_length
     first, *later = run.stages or (StageWeights(after=0.0, weights_by_domain=run.weights_by_domain),)
     segments = [Segment(start_sequence=round(stage.after * total), weights_by_domain=stage.weights_by_domain) for stage in later]
-    stream = TokenStream(positions, first.weights_by_domain, sequence_length, total, run.data_seed, segments=segments)
+    stream = TokenStream(positions, first.weights_by_domain, sequence_length, total, run.data_seed, None, segments, run.corpus_share)
     counted = stream.tokens_by_domain(stream.num_sequences)
     if counted != {domain: run.tokens_by_domain.get(domain) for domain in counted}:
         raise StudyError(

@@ -84,10 +84,7 @@ def funnel_by_source(evidence: "Evidence") -> pl.DataFrame:
 def _of_recipe(evidence: "Evidence", recipe: str) -> Iterator[tuple]:
     """order, corpus, step, source, documents, bytes, tokens, counted: source by source, from the recipe back to the sources."""
     steps = steps_to(evidence, recipe)
-    funnels = evidence.funnels_by_recipe[recipe]
-    for source in sorted({source for _, rows in funnels for row in rows for source in row.by_source}):
-        if not steps:
-            continue
+    for source in sorted({source for step in steps for row in step.rows for source in row.by_source}):
         behind = evidence.kept_tokens[recipe].get(source, NONE)
         for order, step in reversed(list(enumerate(steps, start=1))):
             ends = order == len(steps) or steps[order].corpus != step.corpus

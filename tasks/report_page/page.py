@@ -16,7 +16,7 @@ from tasks.report_page.evidence import Evidence
 from tasks.report_page.flows import removals
 from tasks.report_page.learned import learned
 from tasks.report_page.legible import legible
-from tasks.report_page.plan_and_actual import planned_epochs, rungs
+from tasks.report_page.plan_and_actual import rungs
 from tasks.report_page.plot_tables import funnel, largest_runs, probes
 from tasks.report_page.samples import sample_corpus
 from tasks.report_page.svg import Series, css_variables
@@ -63,7 +63,7 @@ def render(evidence: Evidence, tables: dict[str, pl.DataFrame]) -> str:
         largest=largest_runs(evidence.runs),
         mixture_rows=tables["tokens_by_domain"].to_dicts(),
         rungs=rungs(evidence),
-        planned_epochs={run.mixture: planned_epochs(run) for run in largest_runs(evidence.runs)},
+        planned_epochs={run.mixture: run.planned_epochs_by_domain for run in largest_runs(evidence.runs)},
         losses={(row["mixture"], row["run"]): row["loss"] for row in tables["loss_by_compute"].to_dicts()},
         probes=probes(evidence).partition_by("benchmark", "metric", as_dict=True, maintain_order=True),
         by_source={of["recipe"][0]: matrix(of) for of in tables["funnel_by_source"].partition_by("recipe", maintain_order=True)},

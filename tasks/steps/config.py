@@ -8,10 +8,14 @@ from tasks.steps.band import ScoreBand
 from tasks.steps.boilerplate import BoilerplateLines
 from tasks.steps.c4 import C4
 from tasks.steps.cleaning import Normalize
+from tasks.steps.climb_clusters import ClimbClusters
+from tasks.steps.cluster_size_counts import ClusterSizeCounts
 from tasks.steps.clusters import Clusters
 from tasks.steps.combine import CombineScores
 from tasks.steps.dates import DateSlice
 from tasks.steps.decontamination import Decontaminate
+from tasks.steps.domain_column import DomainColumn
+from tasks.steps.domain_urls import DomainUrls
 from tasks.steps.dsir import Dsir
 from tasks.steps.edit_programs import EditPrograms
 from tasks.steps.exact_duplicates import ExactDuplicates
@@ -34,6 +38,7 @@ from tasks.steps.preselect import PreSelect
 from tasks.steps.quadmix import QuadmixSampling
 from tasks.steps.quality import QualityClassifier
 from tasks.steps.quota import DomainQuota
+from tasks.steps.rehydration import Rehydrate
 from tasks.steps.rewrite import Rewrite
 from tasks.steps.sampling import ScoreSampling
 from tasks.steps.selection import TopFraction
@@ -57,6 +62,7 @@ Step = Annotated[
     | ExactDuplicates
     | NearDuplicates
     | LineDuplicates
+    | ClusterSizeCounts
     | Decontaminate
     | QualityClassifier
     | FastTextScore
@@ -66,6 +72,9 @@ Step = Annotated[
     | NgramPerplexity
     | ModelPerplexity
     | Clusters
+    | ClimbClusters
+    | DomainColumn
+    | DomainUrls
     | CombineScores
     | ScoreThreshold
     | TopFraction
@@ -73,6 +82,7 @@ Step = Annotated[
     | DomainQuota
     | ScoreSampling
     | QuadmixSampling
+    | Rehydrate
     | EditPrograms
     | Rewrite
     | FittedRules,

@@ -8,6 +8,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tasks.steps.base import StepContext, draw_keys
+
+
+def leave_candidates(documents: pa.Table, num: int | None, context: StepContext) -> Path:
+    """Leaves, in the step's directory, those of a shard's documents that may be among the `num` (all when None) that `smallest_keys` takes, with
+    their `key`: random over ids and seeds."""
+    path = context.directory / f"candidates-{context.shard:06d}.parquet"
+    keyed = documents.append_column("key", pa.array(draw_keys(documents, context.seed)))
+    pq.write_table(keyed.sort_by("key").slice(0, num), path)
+    return path
+
 
 def smallest_keys(candidates: Sequence[Path], num: int | None) -> pa.Table:
     """The `num` rows (all when None) with the smallest `key` of the files together (one at least), in the order of their keys. In memory are

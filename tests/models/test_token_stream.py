@@ -66,6 +66,23 @@ def test_weights_that_change_while_training_give_the_stream_that_was_planned_so(
         given.with_weights_from(700, {"a": 0.5, "c": 0.5})
 
 
+def test_a_share_of_the_corpus_is_read_as_often_as_a_larger_training_reads_all():
+    """160 sequences of `a` at the target are 4 epochs of its 40 windows; 40 sequences are 4 epochs of 10 of them."""
+    make = lambda share, seed, **others: TokenStream(  # noqa: E731
+        corpus(a=161, **others), {"a": 1 / (1 + len(others))} | dict.fromkeys(others, 0.5), T, 40 * (1 + len(others)), seed, corpus_share=share
+    )
+    starts = lambda stream: [row[0] for row in stream.sequences(0, stream.num_sequences) if row[0] < 1000]  # noqa: E731
+    proxy = make(0.25, seed=1)
+    assert proxy.epochs_by_domain(40) == {"a": 4.0}
+    epochs = [starts(proxy)[i : i + 10] for i in range(0, 40, 10)]
+    assert len(set(epochs[0])) == 10
+    assert all(sorted(epoch) == sorted(epochs[0]) for epoch in epochs)
+    assert set(starts(make(0.25, seed=2))) == set(epochs[0]) == set(starts(make(0.25, seed=1, b=321))), "neither seed nor other domains choose it"
+    assert set(starts(make(0.5, seed=1))) > set(epochs[0])
+    with pytest.raises(ValueError, match=r"0\.01 of domain 'a', 161 tokens, is less than one sequence of 4"):
+        make(0.01, seed=1)
+
+
 def test_caps_may_be_by_domain_and_say_what_is_possible():
     make = lambda weight, num_sequences: TokenStream(  # noqa: E731
         corpus(a=41, b=81), {"a": weight, "b": 1 - weight}, T, num_sequences, seed=0, max_epochs={"a": 2.0}

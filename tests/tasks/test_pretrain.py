@@ -83,6 +83,17 @@ def test_stages_are_shares_of_the_budget_and_a_result_has_the_mean_of_their_weig
     assert read == {domain: weight * 320 * 64 for domain, weight in run.spec.mean_weights_by_domain.items()}
 
 
+def test_a_run_repeats_as_often_as_the_training_that_it_simulates(study, corpus):
+    simulated = lambda tokens: study.model_copy(  # noqa: E731
+        update={"mixtures": {"m": Mixture(recipe="raw", weights={"code": 0.5, "legal": 0.5}, simulated_tokens=tokens)}}
+    )
+    run = planned_runs(simulated(200_000), "m", corpus)[0]
+    assert run.spec.corpus_share == pytest.approx(0.1, rel=0.05)
+    assert run.stream.epochs_by_domain(320) == pytest.approx({"code": 100_000 / 60_000, "legal": 100_000 / 20_000}, rel=0.05)
+    with pytest.raises(StudyError, match=r"its 20,480 tokens are more than simulated_tokens 10,000"):
+        planned_runs(simulated(10_000), "m", corpus)
+
+
 def test_a_cap_on_epochs_that_cannot_be_kept_is_a_sentence(study, corpus):
     capped = study.model_copy(update={"mixtures": {"even": Mixture(recipe="raw", weights={"legal": 1.0}, max_epochs=0.5)}})
     with pytest.raises(StudyError, match=r"Run 30k-0\.525x-seed1 of mixture 'even' can't be trained: domain 'legal' would be read 1\.03 times"):
