@@ -133,6 +133,7 @@ class Training:
             if start > first:
                 self.engine.next_micro_batch()
             inputs, targets, documents = self.micro_batch(start)
+            torch.manual_seed(((self.spec.data_seed << 40) + start) % (1 << 63))  # what is random in a forward pass is the same after a resume
             mine = None if counts is None else counts[start - first : start - first + self.micro_sequences]
             total += self.engine.backward(inputs, targets, mine, documents)
         mean_loss = total * (self.micro_sequences / self.rank_sequences) if even_loss is None else even_loss

@@ -209,6 +209,10 @@ def test_a_mixture_is_trained_recorded_and_not_trained_again(study, capfd, monke
     assert [row["step"] for row in rows] == list(range(1, 41))
     assert rows[0].keys() == {"step", "tokens", "train_loss", "gradient_norm", "learning_rate", "share_by_domain"}
     assert rows[0]["train_loss"] == pytest.approx(math.log(VOCAB), abs=0.5)
+    assert {domain: sum(row["share_by_domain"][domain] for row in rows) / 40 for domain in TOKENS} == pytest.approx({"code": 0.5, "legal": 0.5})
+    curves = RunDirectory(one.run_key).curves()
+    assert [row["tokens"] for row in curves] == [row["tokens"] for row in rows]
+    assert all(row["tokens_per_second"] > 0 and row["memory_bytes"] > 1e6 and row["mfu"] is None for row in curves), "no peak is known of a CPU"
     llama = AutoModelForCausalLM.from_pretrained(directory / "model")
     assert (llama.config.num_hidden_layers, llama.config.vocab_size) == (one_shape.num_layers, VOCAB)
     assert llama.num_parameters() == one.num_params
