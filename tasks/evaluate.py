@@ -21,7 +21,7 @@ from tasks.probes.asked import AskedProbes, asked_probes, with_contamination
 from tasks.probes.contamination_scan import Contamination
 from tasks.processes import processes
 from tasks.run_directory import RunResult
-from tasks.stage import main
+from tasks.stage import import_meanwhile, main
 from tasks.study import Study
 
 
@@ -141,9 +141,10 @@ def calm_libraries(offline: bool) -> None:
 
 
 def evaluate_and_record(study: Study, mixture: str) -> None:
+    import_meanwhile("tasks.tracking")
+    evaluate(study, mixture)
     from tasks.tracking import record_evaluation
 
-    evaluate(study, mixture)
     record_evaluation(study, mixture)
 
 

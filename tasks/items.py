@@ -12,6 +12,7 @@ from tasks.benchmarks.own import write_benchmarks
 from tasks.benchmarks.task_folder import TaskFolder
 from tasks.stage import main
 from tasks.study import Study
+from tasks.study_tokenizer import StudyTokenizer
 
 
 def write_items(study: Study, name: str = OWN) -> list[Path]:
@@ -20,7 +21,7 @@ def write_items(study: Study, name: str = OWN) -> list[Path]:
     Raises:
         StudyError: when there are no items, or some that can't be asked.
     """
-    end_of_text = end_of_text_of_study()
+    end_of_text = StudyTokenizer().end_of_text
     if name == OWN:
         return write_benchmarks(study.evaluation, study.seed, heldout_documents(), end_of_text)
     if name not in study.evaluation.item_files:
@@ -49,12 +50,6 @@ def task_files(study: Study) -> list[Path]:
         if not path.exists():
             raise StudyError(f"There is no {path}: run the stages that write items (`dvc repro`), or `dvc checkout`.")
     return sorted(own.glob("*.yaml")) + entries
-
-
-def end_of_text_of_study() -> str:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(layout.TOKENIZER, local_files_only=True).eos_token
 
 
 if __name__ == "__main__":

@@ -63,14 +63,14 @@ def _plan_rungs(study: Study, vocab_size: int, planned: list[PlannedRun], measur
             finished[run.rung.size, run.rung.budget].append(run)
     seed, runs = study.ladder.runs()[0].seed, len(study.ladder.seeds) * len(study.mixtures)
     rungs = [(rung, _training_plan(study, rung, vocab_size)) for rung in study.ladder.runs() if rung.seed == seed]
-    settings = [setting_of(rung.shape, vocab_size, plan, study.training, study.hardware) for rung, plan in rungs]
+    settings = [setting_of(rung.shape, rung.vocab_size(vocab_size), plan, study.training, study.hardware) for rung, plan in rungs]
     plans_by_size = {size: [plan for rung, plan in rungs if rung.size == size] for size in study.ladder.sizes}
     throughputs = _throughputs(settings, [rung.size for rung, _ in rungs], study, measure_speed)
     return tuple(
         RungPlan(
             size=rung.size,
             budget=rung.budget.name,
-            num_params=num_params(rung.shape, vocab_size),
+            num_params=num_params(rung.shape, rung.vocab_size(vocab_size)),
             num_params_non_embedding=num_params_non_embedding(rung.shape),
             training=plan,
             shared_steps=shared_steps(plan, study.ladder.snapshots, plans_by_size[rung.size]),
@@ -83,6 +83,7 @@ def _plan_rungs(study: Study, vocab_size: int, planned: list[PlannedRun], measur
 
 
 def _training_plan(study: Study, rung: LadderRun, vocab_size: int) -> TrainingPlan:
+    vocab_size = rung.vocab_size(vocab_size)
     budget, shortest = (one.tokens(rung.shape, vocab_size, study.training.sequence_length) for one in (rung.budget, study.ladder.budgets[0]))
     try:
         return training_plan.plan(rung.shape, vocab_size, budget, study.training, shortest if study.training.shared_trunk else None)

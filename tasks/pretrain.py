@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
+
+import numpy as np
 
 from models.frozen import StudyError, nearest
 from models.hardware import Hardware
@@ -20,6 +22,7 @@ from models.token_stream import TokenStream, natural_weights
 from models.training_plan import TrainingPlan
 from tasks import layout
 from tasks.atomic import raise_if_full, replace_directory, write_json
+from tasks.checkpoint_start import checked_sha256
 from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult, RunSpec, code_md5
 from tasks.stage import SENTENCE, TemporaryError, main
 from tasks.study import Study
@@ -61,8 +64,9 @@ class Follower(Protocol):
     def finish(self, result: RunResult, rows: list[dict[str, Any]]) -> object: ...
 
 
-def pretrain(study: Study, mixture: str, follower: Follower | None = None) -> list[RunResult]:
-    """Writes `results/runs/<mixture>`. Results are in place before the follower is told of them.
+def pretrain(study: Study, mixture: str, begin_to_follow: Callable[[], Follower] | None = None) -> list[RunResult]:
+    """Writes `results/runs/<mixture>`. Results are in place before the follower is told of them; it is asked for when the ranks have been started,
+    which take as long as it to be ready.
 
     Raises:
         StudyError: when weights, budget, caps or hardware can't be met, and when the launch ended before all runs were finished.
@@ -76,12 +80,13 @@ def pretrain(study: Study, mixture: str, follower: Follower | None = None) -> li
             locks.enter_context(RunDirectory(key).lock())
         waiting = {run.spec.key: run for run in runs if not run.directory.holds(run.snapshot_steps)}
         if waiting:
-            launch(mixture, list(waiting.values()), study, follower)
+            launch(mixture, list(waiting.values()), study, begin_to_follow)
         results = [result_of(run, mixture, recipe) for run in runs]
         with replace_directory(layout.RUNS / mixture) as directory:
             for run, result in zip(runs, results, strict=True):
                 publish(run, result, directory / result.run)
-    if follower:
+    if begin_to_follow:
+        follower = begin_to_follow()
         for run, result in zip(runs, results, strict=True):
             follower.finish(result, run.directory.metrics())
     return results
@@ -95,9 +100,10 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
     """
     config = study.mixtures[mixture]
     weights = resolve_weights(config.weights, corpus, f"mixtures.{mixture}.weights")
-    vocab_size, sequence_length = corpus.manifest.vocab_size, study.training.sequence_length
+    sequence_length = study.training.sequence_length
     runs: list[PlannedRun] = []
     for rung in study.ladder.runs():
+        vocab_size = rung.vocab_size(corpus.manifest.vocab_size)
         shortest = study.ladder.budgets[0].tokens(rung.shape, vocab_size, sequence_length)
         spec = RunSpec(
             shape=rung.shape,
@@ -110,6 +116,7 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in weights},
             initialization_seed=rung.seeds.initialization,
             data_seed=rung.seeds.data,
+            start_sha256=checked_sha256(rung.checkpoint, f"ladder.checkpoints.{rung.size}", study.training) if rung.checkpoint else None,
             code_md5=code_md5(),
         )
         try:
@@ -122,9 +129,17 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
 
 
 def has_trunk_of(run: PlannedRun, shorter: PlannedRun) -> bool:
-    """Whether the steps before the shorter run's decay are those with which `run` begins, and no model of `run` is kept among them."""
-    same = (run.rung.size, run.rung.seeds) == (shorter.rung.size, shorter.rung.seeds) and shorter.plan.trunk_steps
-    return bool(same) and not any(step <= (shorter.plan.trunk_steps or 0) for step in run.snapshot_steps)
+    """Whether the steps before the shorter run's decay are those with which `run` begins, and no model of `run` is kept among them. A stream that
+    goes by shares of the budget reads other sequences there: at the trunk's start, in its middle or at its end."""
+    steps, batch = shorter.plan.trunk_steps or 0, run.plan.batch_sequences
+    if not steps or run.spec.model_copy(update={"budget_tokens": shorter.spec.budget_tokens}) != shorter.spec:
+        return False
+    if any(step <= steps for step in run.snapshot_steps) or run.stream.tokens_by_domain(steps * batch) != shorter.stream.tokens_by_domain(
+        steps * batch
+    ):
+        return False
+    firsts = (0, steps // 2 * batch, (steps - 1) * batch)
+    return all(np.array_equal(run.stream.sequences(first, first + batch), shorter.stream.sequences(first, first + batch)) for first in firsts)
 
 
 def resolve_weights(weights: dict[str, float] | str, corpus: TokenizedCorpus, where: str) -> dict[str, float]:
@@ -150,7 +165,7 @@ def resolve_weights(weights: dict[str, float] | str, corpus: TokenizedCorpus, wh
     return {domain: weight for domain, weight in sorted(weights.items()) if weight > 0}
 
 
-def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Follower | None) -> None:
+def launch(mixture: str, runs: list[PlannedRun], study: Study, begin_to_follow: Callable[[], Follower] | None) -> None:
     """Trains `runs` in one launch and waits for it. The launcher's exit code is not trusted: what counts are the runs' results.
 
     Raises:
@@ -169,6 +184,7 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Followe
     launch_file, log_file = LAUNCHES / f"{mixture}.json", LAUNCHES / f"{mixture}.log"
     order = Launch(
         run_keys=tuple(run.spec.key for run in runs),
+        checkpoints_by_run={run.spec.key: str(Path(run.rung.checkpoint.path).resolve()) for run in runs if run.rung.checkpoint},
         trunks_by_run={run.spec.key: tuple(shorter.spec.key for shorter in run.trunks) for run in runs if run.trunks},
         tokens=str(layout.TOKENS / study.mixtures[mixture].recipe),
         snapshots=study.ladder.snapshots,
@@ -176,7 +192,7 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, follower: Followe
     )
     write_json(launch_file, order.model_dump(mode="json"))
     with log_file.open("wb") as log, started(command(study.hardware, launch_file), log.fileno()) as launcher:
-        wait(launcher, mixture, runs, partial(follow, follower, mixture, study.mixtures[mixture].recipe) if follower else None)
+        wait(launcher, mixture, runs, partial(follow, begin_to_follow(), mixture, study.mixtures[mixture].recipe) if begin_to_follow else None)
     missing = [run.rung.name for run in runs if not run.directory.holds(run.snapshot_steps)]
     if missing:
         ended = f"first {missing[0]}; the launcher exited with {launcher.returncode}"
@@ -311,9 +327,14 @@ def publish(run: PlannedRun, result: RunResult, directory: Path) -> None:
 
 
 def pretrain_and_record(study: Study, mixture: str) -> None:
-    from tasks.tracking import Record
+    with ExitStack() as following:
 
-    with Record(study) as record:
+        @cache
+        def record() -> Follower:
+            from tasks.tracking import Record  # MLflow takes seconds to import
+
+            return following.enter_context(Record(study))
+
         pretrain(study, mixture, record)
 
 

@@ -23,7 +23,9 @@ import torch.distributed
 import torch.utils.deterministic
 
 from models.frozen import StudyError
+from models.llama_weights import load_llama
 from models.model_average import average_models
+from models.parametrisation import parameter_groups
 from models.proxy_lm import ProxyLM, export_llama
 from models.token_stream import TokenStream
 from models.training_plan import TrainingConfig, largest_divisor
@@ -100,8 +102,11 @@ class Training:
         self.device = torch.device(ACCELERATOR.current_device_name())
         self.rank_sequences = self.plan.batch_sequences // self.ranks
         self.micro_sequences = largest_divisor(self.rank_sequences, self.hardware.micro_batch_sequences)
-        model = ProxyLM(self.spec.shape, self.spec.vocab_size, self.spec.initialization_seed)
-        self.engine = start_engine(model, self.spec.training, self.plan.batch_sequences, self.micro_sequences, self.ranks, self.hardware.zero_stage)
+        training = self.spec.training
+        model = ProxyLM(self.spec.shape, self.spec.vocab_size, self.spec.initialization_seed, training.mup_base_shape, training.dropout)
+        if checkpoint := launch.checkpoints_by_run.get(run.path.name):
+            load_llama(model, Path(checkpoint))
+        self.engine = start_engine(model, training, self.plan.batch_sequences, self.micro_sequences, self.ranks, self.hardware.zero_stage)
         self.step = self.first_step = 0  # before the first, steps were a shorter horizon's
         self.rows: list[dict[str, Any]] = []
         self.interval_losses: list[float] = []
@@ -135,11 +140,12 @@ class Training:
     def train_step(self) -> torch.Tensor:
         """One optimizer step on this rank's share of the batch; its mean loss before the step."""
         for group in self.engine.optimizer.param_groups:
-            group["lr"] = self.plan.learning_rate_at(self.step)
+            group["lr"] = self.plan.learning_rate_at(self.step) * group["learning_rate_scale"]
         first = self.step * self.plan.batch_sequences + self.rank * self.rank_sequences
         total = torch.zeros((), device=self.device)
         for start in range(first, first + self.rank_sequences, self.micro_sequences):
             sequences = torch.from_numpy(self.stream.sequences(start, start + self.micro_sequences)).to(self.device)
+            self.engine.module.dropout.first_sequence = start
             loss = self.engine(sequences[:, :-1].contiguous(), sequences[:, 1:].contiguous())
             self.engine.backward(loss)
             self.engine.step()
@@ -257,12 +263,9 @@ class ClippingAdamW(torch.optim.AdamW):
 
 
 def start_engine(model: ProxyLM, config: TrainingConfig, batch_sequences: int, micro_sequences: int, ranks: int, zero_stage: int) -> Any:
-    """DeepSpeed's engine around the model and torch's AdamW. Norms have no weight decay."""
+    """DeepSpeed's engine around the model and torch's AdamW."""
     model = model.to(ACCELERATOR.current_device_name())
-    groups = [
-        {"params": [parameter for parameter in model.parameters() if parameter.dim() == 2], "weight_decay": config.weight_decay},
-        {"params": [parameter for parameter in model.parameters() if parameter.dim() < 2], "weight_decay": 0.0},
-    ]
+    groups = parameter_groups(model.named_parameters(), model.shape, config)
     options = {"betas": (config.adam_beta1, config.adam_beta2), "fused": True}
     if config.precision == "bf16":
         zero_stage = max(1, zero_stage)  # only there does DeepSpeed keep weights and sums in fp32 beside bf16

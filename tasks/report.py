@@ -7,7 +7,7 @@ from tasks.atomic import replace_directory
 from tasks.report_page.evidence import gather
 from tasks.report_page.page import render
 from tasks.report_page.plot_tables import plot_tables
-from tasks.stage import main
+from tasks.stage import import_meanwhile, main
 from tasks.study import Study
 
 
@@ -30,9 +30,10 @@ def report(study: Study) -> Path:
 
 def report_and_record(study: Study) -> Path:
     """Also adds report, verdict and laws to MLflow: the end of an execution."""
-    from tasks.tracking import record_verdict  # MLflow takes seconds to import
-
+    import_meanwhile("tasks.tracking")
     page = report(study)
+    from tasks.tracking import record_verdict
+
     record_verdict(study)
     return page
 

@@ -21,14 +21,18 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 # The files that decide a run's weights; a change of one makes every run another run. The last trains it.
 OF_ALL_RUNS = (
+    "models/dropout.py",
     "models/ladder.py",
     "models/learning_rate.py",
+    "models/llama_config.py",
     "models/model_average.py",
+    "models/model_shape.py",
+    "models/parametrisation.py",
     "models/proxy_lm.py",
     "models/token_stream.py",
     "models/training_plan.py",
 )
-CODE = (*OF_ALL_RUNS, "tasks/pretrain_worker.py")
+CODE = (*OF_ALL_RUNS, "models/llama_weights.py", "tasks/pretrain_worker.py")
 SWARM_CODE = (*OF_ALL_RUNS, "models/proxy_swarm.py", "tasks/swarm_worker.py")
 FINAL_ROWS = 5  # of metrics, whose mean loss is the final one: a tenth of a run
 
@@ -55,6 +59,7 @@ class RunSpec(Frozen):
     tokens_md5_by_domain: dict[str, str]
     initialization_seed: int
     data_seed: int
+    start_sha256: str | None = None  # of the checkpoint that it starts from
     code_md5: str
 
     @property
@@ -148,6 +153,7 @@ class Launch(Frozen):
 
     run_keys: tuple[str, ...]
     trunks_by_run: dict[str, tuple[str, ...]] = {}  # keys of the shorter horizons of the same trunk, the longest first
+    checkpoints_by_run: dict[str, str] = {}  # folders of the models that runs start from
     tokens: str  # directory of the tokenized corpus
     snapshots: tuple[float, ...]  # shares of each run's steps after which its model is kept
     hardware: Hardware

@@ -1,8 +1,10 @@
 """How a stage's command starts and ends: `python -m tasks.X [ITEM]`, one sentence on an error that has words, exit code not zero."""
 
 import errno
+import importlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +29,11 @@ def main(run: Callable[..., object], *arguments: str) -> None:
 
     with errors_in_words():
         run(load_study(), *(arguments or sys.argv[1:]))
+
+
+def import_meanwhile(module: str) -> None:
+    """Begins to import what takes seconds and is needed later, while this process waits for others; who imports it then waits for the rest."""
+    threading.Thread(target=importlib.import_module, args=[module], daemon=True).start()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from tasks.atomic import read_json, replace_directory, write_json
 from tasks.documents import COPIES, read_shards
 from tasks.stage import main
 from tasks.study import Study
+from tasks.study_tokenizer import StudyTokenizer
 
 MANIFEST = "manifest.json"
 
@@ -58,12 +59,8 @@ def load_manifest(directory: Path) -> TokensManifest:
 
 def tokenize_corpus(study: Study, recipe: str) -> TokensManifest:
     """Writes `data/tokens/<recipe>`. Memory is a shard of documents and a tenth of it in tokens; tokenizing uses all cores."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(layout.TOKENIZER)
-    tokenizer.backend_tokenizer.encode_special_tokens = True  # a document that spells a special token does not become one
-    vocab_size, end_of_text_id = len(tokenizer), tokenizer.eos_token_id
-    dtype = np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
+    tokenizer = StudyTokenizer()
+    dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
     with replace_directory(layout.TOKENS / recipe) as directory, ExitStack() as files:
         writers: dict[str, DomainWriter] = {}
         for table in read_shards(layout.kept(recipe)):
@@ -71,18 +68,18 @@ def tokenize_corpus(study: Study, recipe: str) -> TokensManifest:
             copies = table[COPIES.name].fill_null(1).to_pylist() if COPIES.name in table.column_names else [1] * len(texts)
             for start in range(0, len(texts), BATCH_DOCUMENTS):
                 batch = texts[start : start + BATCH_DOCUMENTS]
-                encoded = tokenizer.backend_tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+                encoded = tokenizer.backend.encode_batch_fast(batch, add_special_tokens=False)
                 for text, domain, num_copies, encoding in zip(batch, domains[start:], copies[start:], encoded, strict=False):
                     if domain not in writers:
                         writers[domain] = DomainWriter(files.enter_context((directory / f"{domain}.bin").open("wb")), dtype)
                     for _ in range(num_copies):
-                        writers[domain].add(text, [*encoding.ids, end_of_text_id])
+                        writers[domain].add(text, [*encoding.ids, tokenizer.end_of_text_id])
         for domain, writer in writers.items():
             np.save(directory / f"{domain}.offsets.npy", np.array(writer.offsets, dtype=np.uint64))
         manifest = TokensManifest(
-            vocab_size=vocab_size,
+            vocab_size=tokenizer.vocab_size,
             dtype=dtype.name,
-            end_of_text_id=end_of_text_id,
+            end_of_text_id=tokenizer.end_of_text_id,
             domains={domain: writers[domain].record() for domain in sorted(writers)},
         )
         write_json(directory / MANIFEST, manifest.model_dump())

@@ -72,6 +72,8 @@ def load_pretrained(path: str) -> "PreTrainedTokenizerBase":
         raise StudyError(
             f"tokenizer.path '{path}' can't be loaded ({str(error).splitlines()[0]}): name a Hugging Face tokenizer, or a local folder of one."
         ) from None
+    if not tokenizer.is_fast:
+        raise StudyError(f"tokenizer.path '{path}' has no fast form (tokenizer.json): choose a tokenizer that has one, or convert it.")
     if tokenizer.eos_token_id is None:
         raise StudyError(f"tokenizer.path '{path}' has no end-of-text token (eos_token), which parts documents: choose another tokenizer.")
     return tokenizer

@@ -1,13 +1,13 @@
 """Put on PYTHONPATH by `tests/benchmarks/bench_share.py`: every Python process notes, in the file ASSAY_NOTES, when it was not at its work.
 
-One line per interval: process id, `start` | `import` | `record`, begin and end in seconds since boot. Imports are noted wherever they happen;
-`record` is what a stage tells MLflow. All is noted as it ends, for a worker of a pool goes without saying goodbye.
+One line per interval: process id, `start` | `import` | `record`, begin and end in seconds since boot. Imports are noted wherever they happen, but for
+those of a thread beside the work; `record` is what a stage tells MLflow. All is noted as it ends, for a worker of a pool goes without saying goodbye.
 """
 
 import builtins
 import os
 import time
-from threading import local
+from threading import current_thread, local, main_thread
 
 SHORTEST_SECONDS = 0.005
 RECORDING = {"tasks.tracking": ("record_evaluation", "record_verdict"), "tasks.tracking.record": ("__init__", "follow", "finish", "close")}
@@ -27,7 +27,7 @@ def note(kind, began):
 
 
 def noted_import(name, *its, **more):
-    if getattr(importing, "inside", False):
+    if getattr(importing, "inside", False) or current_thread() is not main_thread():
         return import_module(name, *its, **more)
     importing.inside, began = True, now()
     try:
