@@ -4,12 +4,13 @@ from collections import defaultdict
 
 from models import training_plan
 from models.frozen import StudyError
-from models.ladder import Budget, LadderRun, num_params, num_params_non_embedding
+from models.ladder import PRESETS, Budget, LadderRun, num_params, num_params_non_embedding
 from models.training_plan import TrainingPlan, shared_steps
 from tasks import layout
 from tasks.pretrain import PlannedRun, hosts, planned_runs
 from tasks.study import Study, lineage, load_study
-from tasks.study_plan import EpochsPlan, RungPlan, StudyPlan, Trained, total
+from tasks.study_plan import EpochsPlan, RungPlan, StudyPlan, SwarmPlan, Trained, total
+from tasks.swarm import planned_members
 from tasks.throughput import Setting, Throughput, known_throughputs, measure, setting_of, with_estimates
 from tasks.timings import timing_of
 from tasks.tokenize_corpus import MANIFEST, load_manifest, load_tokens
@@ -38,6 +39,7 @@ def plan_study(study: Study, measure_speed: bool = False) -> StudyPlan:
         tokens_are_counted=bool(tokenized),
         rungs=_plan_rungs(study, vocab_size, [run for runs in runs_by_mixture.values() for run in runs], measure_speed),
         epochs=tuple(row for name, runs in runs_by_mixture.items() for row in _epochs(study, name, runs)),
+        swarms=tuple(_plan_swarm(study, name, vocab_size) for name in study.swarms),
         gpus=study.hardware.ranks * len(hosts(study.hardware)),
         price_per_gpu_hour=study.hardware.price_per_gpu_hour,
     )
@@ -52,7 +54,7 @@ def tokenized_recipes(study: Study) -> list[str]:
     def steps(of: Study, recipe: str) -> list[object]:
         return [of.recipes[name] for name in lineage(of.recipes, recipe)] if recipe in of.recipes else []
 
-    recipes = dict.fromkeys(mixture.recipe for mixture in study.mixtures.values())
+    recipes = dict.fromkeys(part.recipe for part in (*study.mixtures.values(), *study.swarms.values()))
     return [name for name in recipes if (layout.TOKENS / name / MANIFEST).exists() and steps(study, name) == steps(checkout, name)]
 
 
@@ -97,6 +99,31 @@ def _throughputs(settings: list[Setting], sizes: list[str], study: Study, measur
         measure(unknown.values(), study.hardware)
         known = known_throughputs(settings)
     return with_estimates(settings, sizes, known)
+
+
+def _plan_swarm(study: Study, name: str, vocab_size: int) -> SwarmPlan:
+    swarm, shape = study.swarms[name], PRESETS[study.swarms[name].size]
+    budget_tokens = swarm.budget.tokens(shape, vocab_size, study.training.sequence_length)
+    try:
+        plan = training_plan.plan(shape, vocab_size, budget_tokens, study.training)
+    except ValueError as error:
+        raise StudyError(f"swarms.{name} can't be trained: {error}.") from None
+    members = planned_members(study, name, load_tokens(layout.TOKENS / swarm.recipe)) if swarm.recipe in tokenized_recipes(study) else []
+    epochs = [epochs for run in members for epochs in run.stream.epochs_by_domain(run.plan.num_sequences).values()]
+    setting = setting_of(shape, vocab_size, plan, study.training, study.hardware.model_copy(update={"ranks": 1}))
+    speed = known_throughputs([setting]).get(setting.key)
+    runs = len(members) or (None if swarm.mixtures_file else swarm.mixtures)
+    return SwarmPlan(
+        name=name,
+        size=swarm.size,
+        budget=swarm.budget.name,
+        num_params=num_params(shape, vocab_size),
+        runs=runs,
+        tokens=plan.tokens_seen,
+        train_flops=plan.train_flops,
+        most_epochs=max(epochs, default=None),
+        seconds=runs * plan.tokens_seen / speed.tokens_per_second if runs and speed else None,
+    )
 
 
 def _trained_of(runs: list[PlannedRun]) -> Trained:

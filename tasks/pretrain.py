@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
+import psutil
 
 from models.frozen import StudyError, nearest
 from models.hardware import Hardware
@@ -23,6 +24,8 @@ from models.training_plan import TrainingPlan
 from tasks import layout
 from tasks.atomic import raise_if_full, replace_directory, write_json
 from tasks.checkpoint_start import checked_sha256
+from tasks.memory_check import check_memory
+from tasks.processes import has_gpus
 from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult, RunSpec, code_md5
 from tasks.stage import SENTENCE, TemporaryError, main
 from tasks.study import Study
@@ -179,6 +182,8 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, begin_to_follow: 
                 f"Run {run.rung.name} has batches of {run.plan.batch_sequences} sequences, which {ranks} ranks can't share evenly: "
                 "choose a divisor of it for hardware.ranks, or another training.batch_tokens."
             )
+        if not study.hardware.hostfile and not has_gpus():  # what other machines and devices have, their ranks see
+            check_memory(run.rung.name, run.spec, study.hardware, psutil.virtual_memory().total)
         run.directory.write_spec(run.spec)
         run.directory.result_file.unlink(missing_ok=True)  # of a run that is trained again for its snapshots: to the same bits
     launch_file, log_file = LAUNCHES / f"{mixture}.json", LAUNCHES / f"{mixture}.log"
