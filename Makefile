@@ -5,15 +5,18 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-fast test-patient bench-mixtures bench-eval bench-record bench-overhead bench-curation lint lock clean
+.PHONY: demo test test-fast test-patient bench-mixtures bench-eval bench-train bench-record bench-overhead bench-curation lint lock clean
 
 demo: $(VENV)/ready  ## the whole default study, from raw text to a verdict
 	dvc repro
 	assay verdict
 
+# Slow tests that may run beside others: no servers, no training.
+BESIDE := tests/models tests/published tests/tasks/steps tests/flows/test_why.py
+
 test: test-fast  ## all tests; those that start servers or train have the machine for themselves
-	pytest -n auto -m slow tests/models tests/published
-	pytest -m "slow and not patient" --ignore=tests/models --ignore=tests/published
+	pytest -n auto -m "slow and not patient" --timeout 1800 $(BESIDE)
+	pytest -m "slow and not patient" $(BESIDE:%=--ignore=%)
 
 test-patient: $(VENV)/ready  ## tests that wait for minutes: a machine that is lost is missed after two
 	pytest -m patient
@@ -26,6 +29,9 @@ bench-mixtures: $(VENV)/ready  ## every mixture law against `auto`, on a publish
 
 bench-eval: $(VENV)/ready  ## items per second of our lm-eval backend against lm-eval's own
 	python -m tests.benchmarks.bench_eval
+
+bench-train: $(VENV)/ready  ## tokens per second of training against transformers' Trainer and a compiled PyTorch loop, and of a swarm against single runs
+	python -m tests.benchmarks.bench_train
 
 bench-record: $(VENV)/ready  ## a study of 500 runs: to record it, and to open and compare it in MLflow
 	python -m tests.benchmarks.bench_record

@@ -13,12 +13,15 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from models.dropout import Dropout
 from models.ladder import ModelShape
 from models.parametrisation import Parametrisation, is_embedding
 
 LOGITS_AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 27}  # elements of one chunk of logits in the loss: what a core caches, what fills a GPU
+
+NO_DROPOUT = Dropout(0.0, seed=0)
 
 
 class ProxyLM(nn.Module):
@@ -41,17 +44,19 @@ class ProxyLM(nn.Module):
         self.lm_head = LanguageModelHead(shape.d_model, vocab_size, bias=False)
         if shape.tied_embeddings:
             self.lm_head.weight = self.embed_tokens.weight
+        self.recomputes = False  # activations of layers, in the backward pass
         self._initialise(torch.Generator().manual_seed(seed))
 
-    def forward(self, token_ids_BL: Tensor, targets_BL: Tensor | None = None) -> Tensor:
-        """Logits [B, L, V]; with targets, the mean cross-entropy in nats per token, a scalar in fp32."""
+    def forward(self, token_ids_BL: Tensor, targets_BL: Tensor | None = None, counts_B: Tensor | None = None) -> Tensor:
+        """Logits [B, L, V]; with targets, the mean cross-entropy in nats per token, a scalar in fp32; with counts, each sequence times its own."""
         x_BLD = self.embed_tokens(token_ids_BL)
         rotation = rotary_table(token_ids_BL.shape[1], self.shape, x_BLD)
-        dropout = self.dropout if self.training else Dropout(0.0, 0)
-        x_BLD = dropout(x_BLD, place=0)
+        drops = self.dropout.share > 0 and self.training
+        x_BLD = self.dropout(x_BLD, place=0) if drops else x_BLD
         for number, layer in enumerate(self.layers):
-            x_BLD = layer(x_BLD, rotation, dropout, 1 + 2 * number)
-        return self.lm_head(scaled(self.norm(x_BLD), self.parametrisation.logits), targets_BL)
+            places = (self.dropout, 1 + 2 * number) if drops else ()
+            x_BLD = checkpoint(layer, x_BLD, rotation, *places, use_reentrant=False) if self.recomputes else layer(x_BLD, rotation, *places)
+        return self.lm_head(scaled(self.norm(x_BLD), self.parametrisation.logits), targets_BL, counts_B)
 
     @torch.no_grad()
     def _initialise(self, generator: torch.Generator) -> None:
@@ -73,7 +78,7 @@ class Layer(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(shape.d_model, eps=shape.norm_epsilon)
         self.mlp = FeedForward(shape)
 
-    def forward(self, x_BLD: Tensor, rotation: tuple[Tensor, Tensor], dropout: Dropout, place: int) -> Tensor:
+    def forward(self, x_BLD: Tensor, rotation: tuple[Tensor, Tensor], dropout: Dropout = NO_DROPOUT, place: int = 0) -> Tensor:
         x_BLD = x_BLD + dropout(self.self_attn(self.input_layernorm(x_BLD), rotation), place)
         return x_BLD + dropout(self.mlp(self.post_attention_layernorm(x_BLD)), place + 1)
 
@@ -136,10 +141,11 @@ def rotate(x_BHLE: Tensor, cosines_LE: Tensor, sines_LE: Tensor) -> Tensor:
 class LanguageModelHead(nn.Linear):
     """Logits, or the loss without ever holding all logits."""
 
-    def forward(self, x_BLD: Tensor, targets_BL: Tensor | None = None) -> Tensor:  # type: ignore[override]
+    def forward(self, x_BLD: Tensor, targets_BL: Tensor | None = None, counts_B: Tensor | None = None) -> Tensor:  # type: ignore[override]
         if targets_BL is None:
             return super().forward(x_BLD)
-        return LinearCrossEntropy.apply(x_BLD.flatten(0, 1), self.weight, targets_BL.flatten())  # type: ignore[no-any-return]
+        counts_N = None if counts_B is None else counts_B.repeat_interleave(targets_BL.shape[1])
+        return LinearCrossEntropy.apply(x_BLD.flatten(0, 1), self.weight, targets_BL.flatten(), counts_N)  # type: ignore[no-any-return]
 
 
 def logits_at_once(like: Tensor) -> int:
@@ -148,23 +154,28 @@ def logits_at_once(like: Tensor) -> int:
 
 class LinearCrossEntropy(torch.autograd.Function):
     """Mean cross-entropy of `x_ND @ weight_VD.T`, chunk by chunk: the gradients are computed with the loss while a chunk's logits are there, so that
-    memory is one chunk's and nothing is computed twice (arXiv 2410.10989, section 3.2). Leading dimensions, the same in all three, are of stacked
-    models: each has a loss of its own."""
+    memory is one chunk's and nothing is computed twice (arXiv 2410.10989, section 3.2). Leading dimensions, the same in all, are of stacked models:
+    each has a loss of its own. With counts, each token's cross-entropy is multiplied with its own before the mean."""
 
     @staticmethod
-    def forward(context: Any, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+    def forward(context: Any, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, counts_N: Tensor | None = None) -> Tensor:
         num_tokens = targets_N.shape[-1]
         loss = torch.zeros(targets_N.shape[:-1], dtype=torch.float32, device=x_ND.device)
         gradient_x_ND = torch.empty_like(x_ND)
         gradient_weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32)
         rows = max(1, logits_at_once(x_ND) // weight_VD.shape[-2])
         chunks = zip(x_ND.split(rows, -2), targets_N.split(rows, -1), gradient_x_ND.split(rows, -2), strict=True)
-        for x, targets, gradient_x in chunks:
+        for chunk, (x, targets, gradient_x) in enumerate(chunks):
             log_probabilities = F.log_softmax(x @ weight_VD.mT, dim=-1, dtype=torch.float32)
             chosen = targets.unsqueeze(-1)
-            loss -= log_probabilities.gather(-1, chosen).squeeze(-1).sum(-1)
+            of_chosen = log_probabilities.gather(-1, chosen).squeeze(-1)
             gradient_logits = log_probabilities.exp_()
             gradient_logits.scatter_add_(-1, chosen, gradient_logits.new_full((), -1.0).expand_as(chosen))
+            if counts_N is not None:
+                counts = counts_N[..., chunk * rows : (chunk + 1) * rows]
+                of_chosen = of_chosen * counts
+                gradient_logits.mul_(counts.unsqueeze(-1))
+            loss -= of_chosen.sum(-1)
             gradient_logits = gradient_logits.div_(num_tokens).to(x.dtype)
             gradient_x.copy_(gradient_logits @ weight_VD)
             gradient_weight_VD += gradient_logits.mT @ x
@@ -172,10 +183,10 @@ class LinearCrossEntropy(torch.autograd.Function):
         return loss / num_tokens
 
     @staticmethod
-    def backward(context: Any, gradient_loss: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(context: Any, gradient_loss: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
         gradient_x_ND, gradient_weight_VD = context.saved_tensors
         of_each = gradient_loss[..., None, None]
-        return gradient_x_ND * of_each.to(gradient_x_ND.dtype), gradient_weight_VD * of_each.to(gradient_weight_VD.dtype), None
+        return gradient_x_ND * of_each.to(gradient_x_ND.dtype), gradient_weight_VD * of_each.to(gradient_weight_VD.dtype), None, None
 
 
 def export_llama(model: ProxyLM, directory: Path, max_length: int) -> None:

@@ -39,6 +39,8 @@ def fit_projection(terms_NT: Any, dimensions: int, seed: int) -> np.ndarray:
     """The right singular vectors with the largest singular values [T, E] (truncated SVD: latent semantic analysis)."""
     from sklearn.decomposition import TruncatedSVD
 
+    if terms_NT.shape[1] == 1:  # which scikit-learn refuses
+        return np.ones((1, 1))
     svd: Any = TruncatedSVD(max(1, min(dimensions, *(size - 1 for size in terms_NT.shape))), random_state=seed)
     with threadpool_limits(1):  # how sums are split among threads shows in their last bits
         svd.fit(terms_NT)
@@ -75,6 +77,20 @@ def fit_centroids(vectors_NE: np.ndarray, clusters: int, seed: int) -> np.ndarra
 def nearest_centroid(vectors_NE: np.ndarray, centroids_KE: np.ndarray) -> np.ndarray:
     """int [N]. Not by BLAS, whose last bits depend on how many texts are asked for together."""
     return np.argmax(np.einsum("ne,ke->nk", vectors_NE, centroids_KE) - np.einsum("ke,ke->k", centroids_KE, centroids_KE) / 2, axis=1)
+
+
+def merged(centroids_KE: np.ndarray, size_K: np.ndarray, groups: int | None, max_distance: float | None) -> np.ndarray:
+    """The group of each cluster, int [K], the largest group first: average linkage by Euclidean distance of centroids, until `groups` are left, or
+    until no two are within `max_distance` of one another."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    if len(centroids_KE) < 2:
+        return np.zeros(len(centroids_KE), np.int64)
+    tree = linkage(centroids_KE, "average")
+    label_K = fcluster(tree, groups, "maxclust") if groups else fcluster(tree, max_distance, "distance")
+    labels, first, label_K = np.unique(label_K, return_index=True, return_inverse=True)
+    order = np.lexsort((first, -np.bincount(label_K, size_K, len(labels))))
+    return np.argsort(order)[label_K]
 
 
 def names_of(terms_NT: Any, cluster_N: np.ndarray, clusters: int, terms: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from models.divergence import DivergencePolicy
 from models.frozen import Frozen, nearest
 from models.ladder import PRESETS, ModelShape, num_params, num_params_non_embedding, train_flops
 from models.learning_rate import ScheduleName, cosine, one_minus_sqrt, power
@@ -49,11 +50,22 @@ class TrainingConfig(Frozen):
         description="name of the preset at whose width learning_rate was found: muP (arXiv 2203.03466) carries it to others; standard when absent",
     )
     precision: Literal["fp32", "bf16"] = "fp32"
+    compiled: bool = Field(
+        default=False,
+        description="layers by torch.compile: faster, most of all on GPUs; rounds differently, needs a C++ compiler; not for swarms",
+    )
+    divergence: DivergencePolicy = DivergencePolicy()
 
     @model_validator(mode="after")
     def _batch_is_whole_sequences(self) -> Self:
         if isinstance(self.batch_tokens, int) and self.batch_tokens % self.sequence_length:
             raise ValueError(f"batch_tokens {self.batch_tokens} must be a multiple of sequence_length {self.sequence_length}")
+        return self
+
+    @model_validator(mode="after")
+    def _compiled_layers_have_no_dropout(self) -> Self:
+        if self.compiled and self.dropout:
+            raise ValueError("training.compiled and training.dropout: layers would be compiled anew for each batch; leave one of them out")
         return self
 
     @property
@@ -72,6 +84,8 @@ class TrainingConfig(Frozen):
     def _phases_fit(self) -> Self:
         if self.shared_trunk and self.schedule not in ("wsd", "power"):
             raise ValueError(f"shared_trunk is for the schedules wsd and power; {self.schedule} depends on its horizon from the start")
+        if self.shared_trunk and self.divergence.then == "rewind":
+            raise ValueError("shared_trunk has no checkpoints to rewind to before the trunk's end: set divergence.then to skip or stop")
         if self.schedule in ("wsd", "power") and self.warmup_share + self.decay_share > 1:
             raise ValueError(f"warmup_share {self.warmup_share:g} and decay_share {self.decay_share:g} are more than the whole run")
         return self

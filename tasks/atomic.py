@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ def replace_file(path: Path | str) -> Iterator[Path]:
     """Gives a path beside `path` to write to; when the block ends well, that file takes the place of `path`."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial = path.with_name(f".{path.name}.partial-{secrets.token_hex(8)}")  # not the process' id: another machine has the same
     try:
         yield partial
         partial.replace(path)

@@ -17,7 +17,7 @@ from models.frozen import Frozen, StudyError
 from tasks import layout
 from tasks.atomic import replace_directory, write_json
 from tasks.documents import REMOVED_SCHEMA, shard_paths, write_shards
-from tasks.processes import processes
+from tasks.runners import shard_runner
 from tasks.stage import main
 from tasks.steps.base import StepConfig, StepContext
 from tasks.steps.funnel import FunnelRow
@@ -48,7 +48,7 @@ def curate(study: Study, name: str) -> CorpusRecord:
     if not inputs:
         raise StudyError(f"There are no documents in {layout.kept(recipe.base)}: run the stage that writes it (`dvc repro`), or `dvc checkout`.")
     steps = recipe.steps or (Untouched(),)
-    with working_directories(study.seed, name, inputs, steps) as directories, processes(study.hardware.workers, len(inputs)) as run_all:
+    with working_directories(study.seed, name, inputs, steps) as directories, shard_runner(study.hardware, len(inputs)) as run_all:
         ran = run_steps(steps, inputs, StepContext(study.seed, name, directories[0]), directories, run_all)
         funnel = ran.flows.rows([step.step for step in steps])
         refuse_ruin(study, name, funnel)

@@ -45,7 +45,7 @@ def _about_back_tests(tests: Sequence[BackTest], method: str | None) -> Iterator
 
 def _about_repetition(it: FittedStudy) -> Iterator[str]:
     repeated = {}
-    for result in (run.result for run in it.used):
+    for result in (run.result for run in it.used if run.result.corpus_share == 1):  # others have repeated as often as they say
         epochs, domain = max((epochs, domain) for domain, epochs in result.epochs_by_domain_at(it.study.target.tokens).items())
         if epochs > EPOCHS_WITHOUT_LOSS:
             repeated[result.mixture] = f"{result.mixture} ({domain} {epochs:.0f} times)"

@@ -6,8 +6,10 @@ from models import training_plan
 from models.frozen import StudyError
 from models.ladder import PRESETS, Budget, LadderRun, num_params, num_params_non_embedding
 from models.training_plan import TrainingPlan, shared_steps
+from models.weight_hooks.stream_hook import StreamHook
 from tasks import layout
-from tasks.pretrain import PlannedRun, hosts, planned_runs
+from tasks.launches import hosts
+from tasks.pretrain import PlannedRun, planned_runs, with_references
 from tasks.study import Study, lineage, load_study
 from tasks.study_plan import EpochsPlan, RungPlan, StudyPlan, SwarmPlan, Trained, total
 from tasks.swarm import planned_members
@@ -37,7 +39,7 @@ def plan_study(study: Study, measure_speed: bool = False) -> StudyPlan:
     return StudyPlan(
         vocab_size=vocab_size,
         tokens_are_counted=bool(tokenized),
-        rungs=_plan_rungs(study, vocab_size, [run for runs in runs_by_mixture.values() for run in runs], measure_speed),
+        rungs=_plan_rungs(study, vocab_size, [run for runs in runs_by_mixture.values() for run in with_references(runs)], measure_speed),
         epochs=tuple(row for name, runs in runs_by_mixture.items() for row in _epochs(study, name, runs)),
         swarms=tuple(_plan_swarm(study, name, vocab_size) for name in study.swarms),
         gpus=study.hardware.ranks * len(hosts(study.hardware)),
@@ -63,7 +65,8 @@ def _plan_rungs(study: Study, vocab_size: int, planned: list[PlannedRun], measur
     for run in planned:
         if run.directory.is_finished:
             finished[run.rung.size, run.rung.budget].append(run)
-    seed, runs = study.ladder.runs()[0].seed, len(study.ladder.seeds) * len(study.mixtures)
+    references = [mixture for mixture in study.mixtures.values() if isinstance(mixture.hook, StreamHook) and mixture.hook.needs_reference]
+    seed, runs = study.ladder.runs()[0].seed, len(study.ladder.seeds) * (len(study.mixtures) + len(references))
     rungs = [(rung, _training_plan(study, rung, vocab_size)) for rung in study.ladder.runs() if rung.seed == seed]
     settings = [setting_of(rung.shape, rung.vocab_size(vocab_size), plan, study.training, study.hardware) for rung, plan in rungs]
     plans_by_size = {size: [plan for rung, plan in rungs if rung.size == size] for size in study.ladder.sizes}
@@ -142,7 +145,8 @@ def _trained_of(runs: list[PlannedRun]) -> Trained:
 def _epochs(study: Study, mixture: str, runs: list[PlannedRun]) -> list[EpochsPlan]:
     longest, trained = max(runs, key=lambda run: run.plan.tokens_seen), {}
     if longest.directory.is_finished:
-        trained = longest.stream.epochs_by_domain(longest.directory.outcome().steps * longest.plan.batch_sequences)
+        outcome = longest.directory.outcome()
+        trained = longest.stream_read(outcome).epochs_by_domain(outcome.steps * longest.plan.batch_sequences)
     unique_tokens = {domain: len(tokens) for domain, tokens in zip(longest.stream.domains, longest.stream.tokens, strict=True)}
     return [
         EpochsPlan(
@@ -150,9 +154,9 @@ def _epochs(study: Study, mixture: str, runs: list[PlannedRun]) -> list[EpochsPl
             domain=domain,
             weight=weight,
             unique_tokens=(unique := unique_tokens[domain]),
-            epochs=weight * longest.plan.tokens_seen / unique,
+            epochs=weight * longest.plan.tokens_seen / unique / longest.spec.corpus_share,
             trained_epochs=trained.get(domain),
             target_epochs=weight * study.target.tokens / unique,
         )
-        for domain, weight in longest.spec.weights_by_domain.items()
+        for domain, weight in longest.spec.mean_weights_by_domain.items()
     ]

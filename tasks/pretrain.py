@@ -1,41 +1,40 @@
 """All runs of one mixture: sizes x budgets x seeds, trained by one DeepSpeed launch; what was trained before is not trained again."""
 
-import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import psutil
 
 from models.frozen import StudyError, nearest
-from models.hardware import Hardware
 from models.ladder import LadderRun, num_params, num_params_non_embedding
 from models.token_stream import TokenStream, natural_weights
 from models.training_plan import TrainingPlan
+from models.weight_hooks.schedule import WeightSchedule
+from models.weight_hooks.stream_hook import StreamHook
 from tasks import layout
-from tasks.atomic import raise_if_full, replace_directory, write_json
+from tasks.atomic import replace_directory, write_json
 from tasks.checkpoint_start import checked_sha256
+from tasks.heartbeat import Pulse, heartbeats_of
+from tasks.launches import LAUNCHES, command, hosts, raise_if_hosts_are_missing, raise_if_hung, raise_why_unfinished, started
 from tasks.memory_check import check_memory
 from tasks.processes import has_gpus
-from tasks.run_directory import PROJECT, Launch, RunDirectory, RunResult, RunSpec, code_md5
-from tasks.stage import SENTENCE, TemporaryError, main
+from tasks.run_directory import CODE, HOOK_CODE, Launch, RunDirectory, RunOutcome, RunResult, RunSpec, StageWeights, code_md5
+from tasks.stage import main
 from tasks.study import Study
 from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
 
-LAUNCHES = layout.LOCAL / "launches"  # <mixture>.json, <mixture>.log
 POLL_SECONDS = 0.2
 FOLLOW_SECONDS = 5.0
-GRACE_SECONDS = 10.0  # between asking a launch to end and ending it
-LOG_TAIL_LINES = 30
+PROGRESS_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class PlannedRun:
     plan: TrainingPlan
     stream: TokenStream
     snapshot_steps: tuple[int, ...]
+    is_reference: bool = False
     trunks: tuple["PlannedRun", ...] = ()  # shorter horizons from whose trunk it can go on, the longest first
 
     @property
@@ -58,9 +58,25 @@ class PlannedRun:
     def directory(self) -> RunDirectory:
         return RunDirectory(self.spec.key)
 
+    @property
+    def reference(self) -> "PlannedRun | None":
+        """What must be trained before, for its hook to measure against."""
+        return replace(self, spec=self.spec.reference, is_reference=True) if self.spec.reference else None
+
+    @property
+    def name(self) -> str:
+        return f"{self.rung.name}{' (reference)' if self.is_reference else ''}"
+
+    def stream_read(self, outcome: RunOutcome) -> TokenStream:
+        """The stream with the weights that the hook has set."""
+        stream = self.stream
+        for row in outcome.weights_set:
+            stream = stream.with_weights_from(row.step * self.plan.batch_sequences, row.weights_by_domain)
+        return stream
+
 
 class Follower(Protocol):
-    """Who is told how runs go, while they train and when they have ended (`tracking.Record`). `rows` are those of metrics.jsonl so far."""
+    """Who is told how runs go, while they train and when they have ended (`tracking.Record`). `rows` are `RunDirectory.curves` so far."""
 
     def follow(self, run_key: str, name: str, mixture: str, recipe: str, rows: list[dict[str, Any]]) -> object: ...
 
@@ -78,21 +94,30 @@ def pretrain(study: Study, mixture: str, begin_to_follow: Callable[[], Follower]
         raise StudyError(f"There is no mixture '{mixture}'{nearest(mixture, study.mixtures)}; there are {', '.join(study.mixtures)}.")
     recipe = study.mixtures[mixture].recipe
     runs = planned_runs(study, mixture, load_tokens(layout.TOKENS / recipe))
+    needed = with_references(runs)
     with ExitStack() as locks:
-        for key in sorted({run.spec.key for run in runs}):  # in one order, so that two mixtures with runs in common don't wait for each other
+        for key in sorted({run.spec.key for run in needed}):  # in one order, so that two mixtures with runs in common don't wait for each other
             locks.enter_context(RunDirectory(key).lock())
-        waiting = {run.spec.key: run for run in runs if not run.directory.holds(run.snapshot_steps)}
+        waiting = {run.spec.key: run for run in needed if not run.directory.holds(run.snapshot_steps)}
         if waiting:
             launch(mixture, list(waiting.values()), study, begin_to_follow)
         results = [result_of(run, mixture, recipe) for run in runs]
         with replace_directory(layout.RUNS / mixture) as directory:
             for run, result in zip(runs, results, strict=True):
                 publish(run, result, directory / result.run)
+    for result in results:
+        if learnt := result.learnt_weights_by_domain:
+            print(f"{mixture} {result.run}: learnt weights {', '.join(f'{domain} {weight:.3f}' for domain, weight in learnt.items())}", flush=True)
     if begin_to_follow:
         follower = begin_to_follow()
         for run, result in zip(runs, results, strict=True):
-            follower.finish(result, run.directory.metrics())
+            follower.finish(result, run.directory.curves())
     return results
+
+
+def with_references(runs: list[PlannedRun]) -> list[PlannedRun]:
+    """In the order of training: first what the hooks of the others measure against."""
+    return [*(run.reference for run in runs if run.reference), *runs]
 
 
 def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[PlannedRun]:
@@ -103,6 +128,12 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
     """
     config = study.mixtures[mixture]
     weights = resolve_weights(config.weights, corpus, f"mixtures.{mixture}.weights")
+    stream_hook = config.hook if isinstance(config.hook, StreamHook) else None
+    stages = tuple(
+        StageWeights(after=stage.after, weights_by_domain=resolve_weights(stage.weights, corpus, f"mixtures.{mixture}.stages.{number}.weights"))
+        for number, stage in enumerate(config.stages)
+    )
+    domains = sorted({domain for of_stage in (weights, *(stage.weights_by_domain for stage in stages)) for domain in of_stage})
     sequence_length = study.training.sequence_length
     runs: list[PlannedRun] = []
     for rung in study.ladder.runs():
@@ -115,15 +146,21 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             shortest_budget_tokens=shortest if study.training.shared_trunk else None,
             training=study.training,
             weights_by_domain=weights,
+            stages=stages,
             max_epochs=config.max_epochs,
-            tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in weights},
+            simulated_tokens=config.simulated_tokens,
+            tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in domains},
             initialization_seed=rung.seeds.initialization,
             data_seed=rung.seeds.data,
             start_sha256=checked_sha256(rung.checkpoint, f"ladder.checkpoints.{rung.size}", study.training) if rung.checkpoint else None,
-            code_md5=code_md5(),
+            code_md5=code_md5((*CODE, *HOOK_CODE)) if config.hook else code_md5(),
+            hook=config.hook,
+            withheld_sequences=stream_hook.validation_sequences if stream_hook else 0,
         )
         try:
             plan, stream = spec.plan, spec.stream(corpus.tokens_by_domain)
+            if stream_hook:
+                stream_hook.starts(plan.steps, sorted(weights))
         except ValueError as error:
             raise StudyError(f"Run {rung.name} of mixture '{mixture}' can't be trained: {error}.") from None
         run = PlannedRun(rung, spec, plan, stream, plan.snapshot_steps(study.ladder.snapshots))
@@ -133,16 +170,17 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
 
 def has_trunk_of(run: PlannedRun, shorter: PlannedRun) -> bool:
     """Whether the steps before the shorter run's decay are those with which `run` begins, and no model of `run` is kept among them. A stream that
-    goes by shares of the budget reads other sequences there: at the trunk's start, in its middle or at its end."""
+    goes by shares of the budget reads other sequences there: at the trunk's start, in its middle or at its end.
+    Hooks go by the steps of the whole run."""
     steps, batch = shorter.plan.trunk_steps or 0, run.plan.batch_sequences
-    if not steps or run.spec.model_copy(update={"budget_tokens": shorter.spec.budget_tokens}) != shorter.spec:
+    if not steps or run.spec.hook or run.spec.model_copy(update={"budget_tokens": shorter.spec.budget_tokens}) != shorter.spec:
         return False
-    if any(step <= steps for step in run.snapshot_steps) or run.stream.tokens_by_domain(steps * batch) != shorter.stream.tokens_by_domain(
-        steps * batch
-    ):
+    if any(step <= steps for step in run.snapshot_steps):
         return False
-    firsts = (0, steps // 2 * batch, (steps - 1) * batch)
-    return all(np.array_equal(run.stream.sequences(first, first + batch), shorter.stream.sequences(first, first + batch)) for first in firsts)
+    ours, theirs, firsts = run.stream, shorter.stream, (0, steps // 2 * batch, (steps - 1) * batch)
+    return ours.tokens_by_domain(steps * batch) == theirs.tokens_by_domain(steps * batch) and all(
+        np.array_equal(ours.sequences(first, first + batch), theirs.sequences(first, first + batch)) for first in firsts
+    )
 
 
 def resolve_weights(weights: dict[str, float] | str, corpus: TokenizedCorpus, where: str) -> dict[str, float]:
@@ -175,6 +213,7 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, begin_to_follow: 
         StudyError: when a run has no result, with the sentence of the rank that gave up; a TemporaryError when none did, and the end of the log
             on standard error.
     """
+    raise_if_hosts_are_missing(study.hardware)
     ranks = study.hardware.ranks * len(hosts(study.hardware))
     for run in runs:
         if run.plan.batch_sequences % ranks:
@@ -197,95 +236,65 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, begin_to_follow: 
     )
     write_json(launch_file, order.model_dump(mode="json"))
     with log_file.open("wb") as log, started(command(study.hardware, launch_file), log.fileno()) as launcher:
-        wait(launcher, mixture, runs, partial(follow, begin_to_follow(), mixture, study.mixtures[mixture].recipe) if begin_to_follow else None)
-    missing = [run.rung.name for run in runs if not run.directory.holds(run.snapshot_steps)]
+        hung = partial(raise_if_hung, Pulse(heartbeats_of(launch_file)), study.hardware.hang_seconds, f"mixture '{mixture}'", log_file)
+        followed = partial(follow, begin_to_follow(), mixture, study.mixtures[mixture].recipe) if begin_to_follow else None
+        wait(launcher, mixture, runs, hung, followed)
+    missing = [run.name for run in runs if not run.directory.holds(run.snapshot_steps)]
     if missing:
         ended = f"first {missing[0]}; the launcher exited with {launcher.returncode}"
-        raise_why_unfinished(f"{len(missing)} of {len(runs)} runs of mixture '{mixture}' did not finish ({ended})", log_file)
+        raise_why_unfinished(f"{len(missing)} of {len(runs)} runs of mixture '{mixture}' did not finish ({ended})", log_file, launcher.returncode)
 
 
-def raise_why_unfinished(sentence: str, log_file: Path) -> NoReturn:
-    """Raises:
-    StudyError: what a process said before it ended, or that the disk is full.
-    TemporaryError: where there are no such words, `sentence`, with the end of the log on standard error.
-    """
-    raise_if_full(layout.LOCAL)
-    lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
-    if said := [line.removeprefix(SENTENCE) for line in lines if line.startswith(SENTENCE)]:
-        raise StudyError(said[0])
-    print("\n".join(lines[-LOG_TAIL_LINES:]), file=sys.stderr)
-    raise TemporaryError(f"{sentence}: run the same command again to go on from the last checkpoints; what the processes said is in {log_file}.")
-
-
-def wait(launcher: subprocess.Popen[bytes], mixture: str, runs: list[PlannedRun], follow: Callable[[PlannedRun], None] | None) -> None:
+def wait(
+    launcher: subprocess.Popen[bytes],
+    mixture: str,
+    runs: list[PlannedRun],
+    raise_if_hung: Callable[[], None],
+    follow: Callable[[PlannedRun], None] | None,
+) -> None:
     """Waits until the launch has ended, says what it finished, and follows the run that trains."""
     unfinished = list(runs)
-    followed = time.monotonic()
+    followed = said = time.monotonic()
     while launcher.poll() is None or any(run.directory.is_finished for run in unfinished):
         for run in [run for run in unfinished if run.directory.is_finished]:
             unfinished.remove(run)
             outcome = run.directory.outcome()
             loss = "diverged" if outcome.final_train_loss is None else f"training loss {outcome.final_train_loss:.3f}"
-            print(f"{mixture} {run.rung.name}: {loss} ({len(runs) - len(unfinished)}/{len(runs)})", flush=True)
-        if follow and unfinished and time.monotonic() - followed > FOLLOW_SECONDS:
+            print(f"{mixture} {run.name}: {loss} ({len(runs) - len(unfinished)}/{len(runs)})", flush=True)
+        if follow and unfinished and not unfinished[0].is_reference and time.monotonic() - followed > FOLLOW_SECONDS:
             follow(unfinished[0])
             followed = time.monotonic()
+        if unfinished and time.monotonic() - said > PROGRESS_SECONDS:
+            print(progress(mixture, unfinished[0]), flush=True)
+            said = time.monotonic()
+        raise_if_hung()
         time.sleep(POLL_SECONDS)
 
 
+def progress(mixture: str, run: PlannedRun) -> str:
+    """How far the run that trains has come, and how long it will take at the speed of its last interval."""
+    rows = run.directory.speeds()
+    if not rows:
+        return f"{mixture} {run.rung.name}: starts"
+    seen, rate = rows[-1]["tokens"], rows[-1]["tokens_per_second"]
+    left = timedelta(seconds=round((run.plan.tokens_seen - seen) / rate))
+    return f"{mixture} {run.rung.name}: {seen / run.plan.tokens_seen:.0%}, {rate:,.0f} tokens/s, {left} left"
+
+
 def follow(follower: Follower, mixture: str, recipe: str, run: PlannedRun) -> None:
-    if rows := run.directory.metrics():
+    if rows := run.directory.curves():
         follower.follow(run.spec.key, run.rung.name, mixture, recipe, rows)
-
-
-@contextmanager
-def started(arguments: list[str], log: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A launch in a process group of its own; none of it survives the block, however that ends.
-
-    Its standard input is a pipe that nobody writes to: when this process dies, whatever kills it, the pipe ends and every rank with it.
-    """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])}
-    launcher = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True)
-    try:
-        yield launcher
-    finally:
-        end_group(launcher.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            launcher.wait(GRACE_SECONDS)
-        end_group(launcher.pid, signal.SIGKILL)
-        launcher.wait()
-        assert launcher.stdin is not None
-        launcher.stdin.close()
-
-
-def end_group(group: int, with_signal: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, with_signal)
-
-
-def command(hardware: Hardware, launch_file: Path) -> list[str]:
-    """What starts the ranks: with a host file, DeepSpeed's launcher."""
-    worker = ["tasks.pretrain_worker", str(launch_file)]
-    if hardware.hostfile:
-        place = ["--hostfile", hardware.hostfile, "--num_gpus", str(hardware.ranks)]
-        return [sys.executable, "-m", "deepspeed.launcher.runner", *place, "--module", *worker]
-    return [sys.executable, "-m", "tasks.ranks", str(hardware.ranks), *worker, "--ends-with-stdin"]
-
-
-def hosts(hardware: Hardware) -> list[str]:
-    """Host names of the host file, or this machine."""
-    if not hardware.hostfile:
-        return ["localhost"]
-    try:
-        lines = Path(hardware.hostfile).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise StudyError(f"hardware.hostfile {hardware.hostfile} can't be read: {error.strerror}.") from None
-    return [line.split()[0] for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
     outcome, spec, plan = run.directory.outcome(), run.spec, run.plan
-    sequences = outcome.steps * plan.batch_sequences
+    stream, sequences = run.stream_read(outcome), outcome.steps * plan.batch_sequences
+    tokens, weights, stages, learnt = stream.tokens_by_domain(sequences), spec.mean_weights_by_domain, spec.all_stages, None
+    if isinstance(spec.hook, StreamHook):
+        weights = {domain: read / (outcome.steps * plan.batch_tokens) for domain, read in tokens.items()}
+        stages = tuple(StageWeights(after=row.step / plan.steps, weights_by_domain=row.weights_by_domain) for row in outcome.weights_set)
+        if outcome.status == "completed":
+            learnt = WeightSchedule(spec.hook, spec.weights_by_domain, plan.steps, outcome.weights_set).answer()
     unique = {domain: len(run.stream.tokens[i]) for i, domain in enumerate(run.stream.domains)}
     return RunResult(
         run_key=spec.key,
@@ -303,16 +312,21 @@ def result_of(run: PlannedRun, mixture: str, recipe: str) -> RunResult:
         tokens_seen=outcome.steps * plan.batch_tokens,
         target_steps=plan.steps,
         steps=outcome.steps,
+        lost_steps=outcome.lost_steps,
         shared_steps=run.shared_steps,
         train_flops=plan.train_flops * outcome.steps / plan.steps,
         final_train_loss=outcome.final_train_loss,
         learning_rate=plan.peak_learning_rate,
         batch_tokens=plan.batch_tokens,
-        weights_by_domain=spec.weights_by_domain,
-        tokens_by_domain=run.stream.tokens_by_domain(sequences),
+        weights_by_domain=weights,
+        stages=stages,
+        learnt_weights_by_domain=learnt,
+        withheld_sequences=spec.withheld_sequences,
+        tokens_by_domain=tokens,
         unique_tokens_by_domain=unique,
         tokens_md5_by_domain=spec.tokens_md5_by_domain,
-        epochs_by_domain=run.stream.epochs_by_domain(sequences),
+        epochs_by_domain=stream.epochs_by_domain(sequences),
+        corpus_share=spec.corpus_share,
     )
 
 

@@ -9,18 +9,25 @@ from typing import Any, Literal
 import numpy as np
 from filelock import FileLock
 
+from models.domain_order import Segment
 from models.frozen import Frozen
 from models.hardware import Hardware
 from models.ladder import ModelShape
 from models.token_stream import TokenStream
 from models.training_plan import TrainingConfig, TrainingPlan, plan
+from models.weight_hooks.config import Hook
+from models.weight_hooks.schedule import WeightsSet
+from models.weight_hooks.stream_hook import StreamHook
+from models.weight_hooks.withheld import without_withheld
 from tasks import layout
-from tasks.atomic import read_json, write_json
+from tasks.atomic import read_json, replace_file, write_json
 
 PROJECT = Path(__file__).resolve().parent.parent
 
 # The files that decide a run's weights; a change of one makes every run another run. The last trains it.
 OF_ALL_RUNS = (
+    "models/divergence.py",
+    "models/domain_order.py",
     "models/dropout.py",
     "models/ladder.py",
     "models/learning_rate.py",
@@ -32,18 +39,27 @@ OF_ALL_RUNS = (
     "models/token_stream.py",
     "models/training_plan.py",
 )
-CODE = (*OF_ALL_RUNS, "models/llama_weights.py", "tasks/pretrain_worker.py")
+CODE = (*OF_ALL_RUNS, "models/llama_weights.py", "tasks/training_engine.py", "tasks/pretrain_worker.py")
+HOOK_CODE = ("models/weight_hooks", "tasks/run_weights.py")  # beside it, of runs with a hook
 SWARM_CODE = (*OF_ALL_RUNS, "models/proxy_swarm.py", "tasks/swarm_worker.py")
 FINAL_ROWS = 5  # of metrics, whose mean loss is the final one: a tenth of a run
 
 
 def code_md5(names: tuple[str, ...] = CODE) -> str:
-    return hashlib.md5(b"".join((PROJECT / name).read_bytes() for name in names)).hexdigest()
+    paths = [path for name in names for path in ([PROJECT / name] if name.endswith(".py") else sorted((PROJECT / name).glob("*.py")))]
+    return hashlib.md5(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 def md5_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
+
+
+class StageWeights(Frozen):
+    """Weights by domain, summing to one, that hold after a share of the budget."""
+
+    after: float
+    weights_by_domain: dict[str, float]
 
 
 class RunSpec(Frozen):
@@ -55,12 +71,22 @@ class RunSpec(Frozen):
     shortest_budget_tokens: int | None = None  # of the horizons that share a trunk (training.shared_trunk)
     training: TrainingConfig
     weights_by_domain: dict[str, float]
-    max_epochs: float | None
+    stages: tuple[StageWeights, ...] = ()  # later weights, in their order
+    max_epochs: float | dict[str, float] | None
+    simulated_tokens: float | None = None  # of the training whose repetition the run imitates
     tokens_md5_by_domain: dict[str, str]
     initialization_seed: int
     data_seed: int
     start_sha256: str | None = None  # of the checkpoint that it starts from
     code_md5: str
+    hook: Hook | None = None
+    withheld_sequences: int = 0  # of each domain, its last ones: for a hook to measure on
+
+    @property
+    def reference(self) -> "RunSpec | None":
+        """The run against which this one's hook measures: the same without the hook."""
+        needed = isinstance(self.hook, StreamHook) and self.hook.needs_reference
+        return self.model_copy(update={"hook": None}) if needed else None
 
     @property
     def key(self) -> str:
@@ -72,14 +98,41 @@ class RunSpec(Frozen):
         return plan(self.shape, self.vocab_size, self.budget_tokens, self.training, self.shortest_budget_tokens)
 
     def stream(self, tokens_by_domain: Mapping[str, np.ndarray]) -> TokenStream:
-        """What the run reads of the corpus' tokens.
+        """What the run reads of the corpus' tokens; with a hook, as long as that sets no weights.
 
         Raises:
-            ValueError: when weights, budget and cap on epochs can't be met together.
+            ValueError: when weights, budget and cap on epochs can't be met together, or a domain has too few tokens to withhold some.
         """
-        return TokenStream(
-            tokens_by_domain, self.weights_by_domain, self.training.sequence_length, self.plan.num_sequences, self.data_seed, self.max_epochs
-        )
+        if self.corpus_share > 1:
+            raise ValueError(f"its {self.plan.tokens_seen:,} tokens are more than simulated_tokens {self.simulated_tokens:,.0f}")
+        total, length = self.plan.num_sequences, self.training.sequence_length
+        later = [Segment(start_sequence=round(stage.after * total), weights_by_domain=stage.weights_by_domain) for stage in self.stages]
+        if self.withheld_sequences:
+            mine = {domain: tokens_by_domain[domain] for domain in self.weights_by_domain}
+            tokens_by_domain = without_withheld(mine, self.withheld_sequences, length)
+        return TokenStream(tokens_by_domain, self.weights_by_domain, length, total, self.data_seed, self.max_epochs, later, self.corpus_share)
+
+    @property
+    def corpus_share(self) -> float:
+        """Of each domain, what the run reads at all."""
+        return self.plan.tokens_seen / self.simulated_tokens if self.simulated_tokens else 1.0
+
+    @property
+    def all_stages(self) -> tuple[StageWeights, ...]:
+        """From the start on; none where the weights never change."""
+        return (StageWeights(after=0.0, weights_by_domain=self.weights_by_domain), *self.stages) if self.stages else ()
+
+    @property
+    def mean_weights_by_domain(self) -> dict[str, float]:
+        """Over the whole run."""
+        if not self.stages:
+            return self.weights_by_domain
+        ends = [*(stage.after for stage in self.stages), 1.0]
+        mean: dict[str, float] = {}
+        for stage, end in zip(self.all_stages, ends, strict=True):
+            for domain, weight in stage.weights_by_domain.items():
+                mean[domain] = mean.get(domain, 0.0) + (end - stage.after) * weight
+        return dict(sorted(mean.items()))
 
 
 class RunOutcome(Frozen):
@@ -87,7 +140,9 @@ class RunOutcome(Frozen):
 
     status: Literal["completed", "diverged"]
     steps: int
+    lost_steps: int = 0  # of these: read, but skipped or rewound
     final_train_loss: float | None
+    weights_set: tuple[WeightsSet, ...] = ()  # by the hook
 
 
 class RunDirectory:
@@ -97,6 +152,7 @@ class RunDirectory:
         self.path = layout.RUN_DIRECTORIES / key
         self.spec_file = self.path / "spec.json"
         self.metrics_file = self.path / "metrics.jsonl"
+        self.speed_file = self.path / "speed.jsonl"
         self.model = self.path / "model"
         self.snapshots = self.path / "snapshots"
         self.checkpoints = self.path / "checkpoints"
@@ -128,16 +184,32 @@ class RunDirectory:
         return RunSpec.model_validate(read_json(self.spec_file))
 
     def metrics(self) -> list[dict[str, Any]]:
-        """One row is an interval of tokens: step, tokens, train_loss, gradient_norm, learning_rate. Empty before the first."""
-        if not self.metrics_file.exists():
-            return []
-        return [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
+        """One row is an interval of tokens: step, tokens, train_loss, gradient_norm, learning_rate, share_by_domain; with a hook that sets them, the
+        stream's weights_by_domain at its end and the losses_by_domain that they were set by. Empty before the first."""
+        return read_lines(self.metrics_file)
+
+    def speeds(self) -> list[dict[str, Any]]:
+        """The same intervals: tokens, tokens_per_second, mfu (None where no peak is known), memory_bytes of rank 0."""
+        return read_lines(self.speed_file)
+
+    def curves(self) -> list[dict[str, Any]]:
+        """Rows of both, by the tokens at which they were measured."""
+        speeds = {row["tokens"]: row for row in self.speeds()}
+        return [speeds.get(row["tokens"], {}) | row for row in self.metrics()]
 
     def write_spec(self, spec: RunSpec) -> None:
         write_json(self.spec_file, spec.model_dump(mode="json"))
 
     def conclude(
-        self, status: Literal["completed", "diverged"], steps: int, rows: list[dict[str, Any]], seconds: float, ranks: int, first_step: int = 0
+        self,
+        status: Literal["completed", "diverged"],
+        steps: int,
+        rows: list[dict[str, Any]],
+        seconds: float,
+        ranks: int,
+        first_step: int = 0,
+        lost_steps: int = 0,
+        weights_set: Iterable[WeightsSet] = (),
     ) -> None:
         """Writes the timing and, last, the result. `seconds`: of wall time, that were this run's. `first_step`: before it, steps were a shorter
         horizon's."""
@@ -145,7 +217,32 @@ class RunDirectory:
         write_json(self.timing_file, {"wall_seconds": seconds, "tokens_per_second": tokens / seconds, "ranks": ranks, "first_step": first_step})
         final = [row["train_loss"] for row in rows[-FINAL_ROWS:]]
         loss = sum(final) / len(final) if status == "completed" else None
-        write_json(self.result_file, RunOutcome(status=status, steps=steps, final_train_loss=loss).model_dump())
+        outcome = RunOutcome(status=status, steps=steps, lost_steps=lost_steps, final_train_loss=loss, weights_set=tuple(weights_set))
+        write_json(self.result_file, outcome.model_dump())
+
+
+def share_by_domain(stream: TokenStream, plan: TrainingPlan, from_step: int, to_step: int) -> dict[str, float]:
+    """Of the tokens that these steps read."""
+    before, after = (stream.tokens_by_domain(step * plan.batch_sequences) for step in (from_step, to_step))
+    return {domain: (after[domain] - before.get(domain, 0)) / ((to_step - from_step) * plan.batch_tokens) for domain in after}
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    with replace_file(path) as partial:
+        partial.write_text("".join(map(line_of, rows)), encoding="utf-8")
+
+
+def add_line(path: Path, row: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line_of(row))
+
+
+def line_of(row: dict[str, Any]) -> str:
+    return json.dumps(row, sort_keys=True, allow_nan=False) + "\n"  # sorted, as rows are that come back from a checkpoint
 
 
 class Launch(Frozen):
@@ -185,16 +282,27 @@ class RunResult(Frozen):
     tokens_seen: int
     target_steps: int
     steps: int
+    lost_steps: int = 0  # of these: read, but skipped or rewound (training.divergence)
     shared_steps: int = 0  # the first ones, that a shorter horizon of the ladder has too: they are trained once
     train_flops: float  # of the model, shared steps included
     final_train_loss: float | None  # nats per token, mean of the last tenth of the run; None when diverged
     learning_rate: float
     batch_tokens: int
-    weights_by_domain: dict[str, float]
+    weights_by_domain: dict[str, float]  # mean over the run
+    stages: tuple[StageWeights, ...] = ()  # from the start on, a hook's too; none where the weights never change
+    learnt_weights_by_domain: dict[str, float] | None = None  # by a hook: to train another model with
+    withheld_sequences: int = 0  # of each domain, its last ones: a hook measured on them
     tokens_by_domain: dict[str, int]  # read in training
     unique_tokens_by_domain: dict[str, int]  # in the corpus
     tokens_md5_by_domain: dict[str, str]  # which version of the corpus: the spec's
-    epochs_by_domain: dict[str, float]
+    epochs_by_domain: dict[str, float]  # of what the run may read of the corpus
+    corpus_share: float = 1.0  # of each domain, what the run may read: less where it repeats as often as a larger training would
+
+    @property
+    def planned_epochs_by_domain(self) -> dict[str, float]:
+        """Of a run that came to its last step."""
+        whole = self.epochs_by_domain_at(self.target_steps * self.batch_tokens)
+        return {domain: epochs / self.corpus_share for domain, epochs in whole.items()}
 
     def epochs_by_domain_at(self, tokens: float) -> dict[str, float]:
         """How often the same weights would read each domain in a run of `tokens`, such as the target's."""

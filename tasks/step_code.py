@@ -8,7 +8,9 @@ decide every corpus and are dependencies of the stage. Comments, docstrings and 
 import ast
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from tasks import layout
 from tasks.atomic import replace_directory, write_json
@@ -61,32 +63,42 @@ def _shared(root: Path) -> set[str]:
 
 
 def _digest(names: list[str], root: Path) -> str:
-    trees = (f"{module} {ast.dump(_without_docstrings(_tree(module, root)))}" for module in names)
+    trees = (f"{module} {_parsed(_text(module, root)).dump}" for module in names)
     return hashlib.blake2b("\n".join(trees).encode(), digest_size=16).hexdigest()
 
 
 def _imports(module: str, root: Path) -> Iterator[str]:
-    """The modules of ours that a module imports: `from tasks import layout` and `from tasks.layout import POOL` both import tasks.layout."""
-    for node in ast.walk(_tree(module, root)):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
-        if isinstance(node, ast.ImportFrom):
-            names = [str(node.module), *(f"{node.module}.{name}" for name in names)]
-        yield from (name for name in names if name.split(".")[0] in OURS and _path(name, root).exists())
+    """The modules of ours that a module imports."""
+    return (name for name in _parsed(_text(module, root)).imports if name.split(".")[0] in OURS and _path(name, root).exists())
 
 
 def _path(module: str, root: Path) -> Path:
     return root / f"{module.replace('.', '/')}.py"
 
 
-def _tree(module: str, root: Path) -> ast.Module:
-    return ast.parse(_path(module, root).read_text(encoding="utf-8"))
+def _text(module: str, root: Path) -> str:
+    return _path(module, root).read_text(encoding="utf-8")
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
+class Parsed(NamedTuple):
+    """What counts of a file's text."""
+
+    imports: tuple[str, ...]  # what may be modules: `from tasks import layout` and `from tasks.layout import POOL` both name tasks.layout
+    dump: str  # of the syntax tree, without docstrings
+
+
+@cache
+def _parsed(text: str) -> Parsed:
+    """Once for each text, not for each step: steps share most of their modules."""
+    tree, imports = ast.parse(text), list[str]()
     for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports += [alias.name for alias in node.names]
+        if isinstance(node, ast.ImportFrom):
+            imports += [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
-    return tree
+    return Parsed(tuple(imports), ast.dump(tree))
 
 
 if __name__ == "__main__":

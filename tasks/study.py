@@ -11,6 +11,8 @@ from models.frozen import Frozen, Name, StudyError, nearest
 from models.hardware import Hardware
 from models.ladder import PRESETS, Budget, Ladder, budget_unit
 from models.training_plan import TrainingConfig
+from models.weight_hooks.config import Hook
+from models.weight_hooks.stream_hook import StreamHook
 from tasks import layout
 from tasks.benchmarks.config import EvaluationConfig
 from tasks.sources.config import LocalSource, Source
@@ -47,21 +49,63 @@ class TokenizerConfig(Frozen):
     max_training_bytes: PositiveInt = Field(default=20_000_000, description="UTF-8 bytes of pool text that it is trained on, at most")
 
 
+Weights = dict[Name, float] | Literal["natural", "uniform"]
+
+
+class MixtureStage(Frozen):
+    """Other weights from some point of a run on, such as high quality at the end (arXiv 2406.03476)."""
+
+    after: float = Field(gt=0, lt=1, description="share of a run's budget after which these weights hold")
+    weights: Weights = Field(description="by domain, of tokens; `natural` is the corpus' own shares")
+
+
 class Mixture(Frozen):
     """How a training stream is drawn from a corpus."""
 
     recipe: Name = Field(description="whose corpus is read")
-    weights: dict[Name, float] | Literal["natural", "uniform"] = Field(description="by domain, of tokens; `natural` is the corpus' own shares")
-    max_epochs: PositiveFloat | None = Field(default=None, description="cap on how often any domain may be repeated in a run")
+    weights: Weights = Field(description="by domain, of tokens; `natural` is the corpus' own shares")
+    stages: tuple[MixtureStage, ...] = Field(default=(), description="other weights later in a run, as for annealing: {after: 0.9, weights: ...}")
+    max_epochs: PositiveFloat | dict[Name, PositiveFloat] | None = Field(
+        default=None, description="cap on how often any domain may be repeated in a run, or caps by domain"
+    )
+    hook: Hook | None = Field(
+        default=None,
+        description="changes weights while a run trains: from `weights` on those by domain (doremi, skill-it, aioli), or those of sequences in"
+        " the loss (sample-reweighting)",
+    )
+
+    @model_validator(mode="after")
+    def _a_hook_alone_sets_weights(self) -> Self:
+        if isinstance(self.hook, StreamHook) and self.stages:
+            raise ValueError(f"the hook '{self.hook.hook}' sets the weights while a run trains, and so do stages: leave one out")
+        return self
+
+    simulated_tokens: PositiveFloat | None = Field(
+        default=None,
+        description="tokens of the training whose repetition each run imitates, usually target.tokens: a run reads only as much of each domain as it "
+        "repeats as often as such a training repeats the whole; absent: all there is",
+    )
 
     @model_validator(mode="after")
     def _weights_sum_to_one(self) -> Self:
-        if isinstance(self.weights, dict):
-            if negative := {d: w for d, w in self.weights.items() if not w >= 0}:
-                raise ValueError(f"weights must not be negative: {negative}")
-            if abs((total := sum(self.weights.values())) - 1) > 1e-6:
-                raise ValueError(f"weights sum to {total:.6g}, not to 1")
+        for weights in self.all_weights:
+            if isinstance(weights, dict):
+                if negative := {d: w for d, w in weights.items() if not w >= 0}:
+                    raise ValueError(f"weights must not be negative: {negative}")
+                if abs((total := sum(weights.values())) - 1) > 1e-6:
+                    raise ValueError(f"weights sum to {total:.6g}, not to 1")
         return self
+
+    @model_validator(mode="after")
+    def _stages_follow_each_other(self) -> Self:
+        starts = [stage.after for stage in self.stages]
+        if starts != sorted(set(starts)):
+            raise ValueError(f"stages must follow each other, but begin after {starts}")
+        return self
+
+    @property
+    def all_weights(self) -> list[Weights]:
+        return [self.weights, *(stage.weights for stage in self.stages)]
 
 
 class Swarm(Frozen):
@@ -90,6 +134,13 @@ class Swarm(Frozen):
     def budget(self) -> Budget:
         unit = budget_unit(self, "a swarm")
         return Budget(unit=unit, value=getattr(self, unit))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_stay(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("hook") is not None:
+            raise ValueError("a swarm has no hook: a law of mixtures is fitted to runs whose weights stay; give the hook to one of `mixtures`")
+        return values
 
     @model_validator(mode="after")
     def _can_be_sampled(self) -> Self:
@@ -179,12 +230,23 @@ class Study(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _horizons_that_share_a_trunk_begin_alike(self) -> Self:
+        for name, mixture in self.mixtures.items():
+            of_horizon = {"hook": mixture.hook, "stages": mixture.stages, "simulated_tokens": mixture.simulated_tokens}
+            if self.training.shared_trunk and (field := next((field for field, value in of_horizon.items() if value), None)):
+                raise ValueError(f"mixtures.{name}.{field} goes by a run's length from its start: leave it out, or training.shared_trunk")
+        return self
+
     def _domains_by_place(self) -> list[tuple[str, Iterable[str]]]:
         """Where the study names domains of the sources, and which."""
         places: list[tuple[str, Any]] = [("target.domain_weights", self.target.domain_weights)]
         for name, mixture in self.mixtures.items():
             if not self._finds_domains(mixture.recipe):
                 places.append((f"mixtures.{name}.weights", mixture.weights))
+                places += [(f"mixtures.{name}.stages.{number}.weights", stage.weights) for number, stage in enumerate(mixture.stages)]
+                if isinstance(mixture.max_epochs, dict):
+                    places.append((f"mixtures.{name}.max_epochs", mixture.max_epochs))
         for name, recipe in self.recipes.items():
             known_until = next((place for place, step in enumerate(recipe.steps) if step.finds_domains), len(recipe.steps))
             if recipe.base != layout.POOL and self._finds_domains(recipe.base):

@@ -20,7 +20,7 @@ class Trained(Frozen):
 
 
 class RungPlan(Frozen):
-    """All runs of one size and budget: every mixture with every seed."""
+    """All runs of one size and budget: every mixture with every seed, and what a mixture's hook measures against."""
 
     size: str
     budget: str  # its name in the runs' names

@@ -19,7 +19,9 @@ from models.token_stream import natural_weights
 from tasks import layout
 from tasks.atomic import replace_directory, write_json
 from tasks.benchmarks.items import Document, heldout_documents
-from tasks.pretrain import LAUNCHES, Follower, PlannedRun, raise_why_unfinished, result_of, started
+from tasks.heartbeat import Pulse, heartbeats_of
+from tasks.launches import LAUNCHES, raise_if_hung, raise_why_unfinished, started
+from tasks.pretrain import Follower, PlannedRun, result_of
 from tasks.processes import processes
 from tasks.run_directory import SWARM_CODE, RunResult, RunSpec, SwarmLaunch, code_md5
 from tasks.stage import main
@@ -61,7 +63,7 @@ def train_swarm(study: Study, name: str, follower: Follower | None = None) -> li
             write_csv([{layout.INDEX: index, **row_of(result)} for index, result in enumerate(results)], directory / "runs.csv")
     if follower:
         for run, result in zip(runs, results, strict=True):
-            follower.finish(result, run.directory.metrics())
+            follower.finish(result, run.directory.curves())
     return results
 
 
@@ -122,7 +124,7 @@ def launch(study: Study, name: str, runs: list[PlannedRun]) -> None:
     """Trains `runs` in as many processes as the hardware has ranks, and waits for them.
 
     Raises:
-        StudyError: when a run has no result in the end, with the end of a log.
+        StudyError: when a run has no result in the end, with the end of a log; a TemporaryError when a process hangs.
     """
     keys = [run.spec.key for run in runs]
     for run in runs:
@@ -142,15 +144,19 @@ def launch(study: Study, name: str, runs: list[PlannedRun]) -> None:
             log = running.enter_context(path.open("wb"))
             command = [sys.executable, "-m", "tasks.swarm_worker", str(launch_file), str(place)]
             workers.append(running.enter_context(started(command, log.fileno())))
+        pulses = [Pulse(heartbeats_of(path)) for path in logs]
         said = 0
         while any(worker.poll() is None for worker in workers) and not any(worker.poll() for worker in workers):
             time.sleep(POLL_SECONDS)
+            for worker, pulse, path in zip(workers, pulses, logs, strict=True):
+                if worker.poll() is None:
+                    raise_if_hung(pulse, study.hardware.hang_seconds, f"a process of swarms.{name}", path)
             if (finished := sum(run.directory.is_finished for run in runs)) != said:
                 print(f"swarm {name}: {finished} of {len(runs)} runs are finished", flush=True)
                 said = finished
     if missing := [run for run in runs if not run.directory.is_finished]:
-        path = next((path for worker, path in zip(workers, logs, strict=True) if worker.returncode), logs[0])
-        raise_why_unfinished(f"{len(missing)} of {len(runs)} runs of swarms.{name} did not finish", path)
+        code, path = next(((worker.returncode, path) for worker, path in zip(workers, logs, strict=True) if worker.returncode), (0, logs[0]))
+        raise_why_unfinished(f"{len(missing)} of {len(runs)} runs of swarms.{name} did not finish", path, code)
 
 
 def heldout_losses(study: Study, runs: list[PlannedRun]) -> list[dict[str, float | None]]:

@@ -7,7 +7,8 @@ from pyarrow import csv
 
 from models.frozen import StudyError
 from tasks import layout
-from tasks.pretrain import LAUNCHES, PlannedRun, result_of
+from tasks.launches import LAUNCHES
+from tasks.pretrain import PlannedRun, result_of
 from tasks.run_directory import RunResult
 from tasks.run_states import RunStanding, State, is_held, out_of_date
 from tasks.study import Study

@@ -6,8 +6,6 @@ interrupted go on in whatever stacks they are put in.
 
 import argparse
 import gc
-import json
-import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -19,18 +17,22 @@ import numpy as np
 import psutil
 import torch
 import torch.utils.deterministic
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from models.divergence import Guard
+from models.hardware import Hardware
 from models.ladder import num_params
 from models.model_average import average_models
 from models.parametrisation import parameter_groups
 from models.proxy_lm import export_llama
 from models.proxy_swarm import ProxySwarm
 from models.training_plan import TrainingConfig, largest_divisor
-from tasks.atomic import read_json, replace_directory, replace_file, write_json
+from tasks.atomic import read_json, replace_directory
+from tasks.checkpoints import Checkpoint, Checkpoints
+from tasks.heartbeat import Heartbeat, heartbeats_of
 from tasks.processes import end_with_standard_input
-from tasks.run_directory import RunDirectory, SwarmLaunch, md5_of
+from tasks.run_directory import RunDirectory, SwarmLaunch, add_line, share_by_domain, write_lines
 from tasks.stage import errors_in_words
 from tasks.tokenize_corpus import load_tokens
 
@@ -47,10 +49,12 @@ def main() -> None:
     arguments = parser.parse_args()
     end_with_standard_input()
     with errors_in_words():
-        train_share(SwarmLaunch.model_validate(read_json(arguments.launch_file)), arguments.place)
+        train_share(arguments.launch_file, arguments.place)
 
 
-def train_share(launch: SwarmLaunch, place: int) -> None:
+def train_share(launch_file: Path, place: int) -> None:
+    launch = SwarmLaunch.model_validate(read_json(launch_file))
+    heartbeat = Heartbeat(heartbeats_of(launch_file.with_stem(f"{launch_file.stem}-{place}")), 0)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     device = torch.device("cuda", place) if torch.cuda.is_available() else torch.device("cpu")
@@ -62,7 +66,7 @@ def train_share(launch: SwarmLaunch, place: int) -> None:
     for _, at_one_step in groupby(sorted(members, key=lambda member: -member.step), key=lambda member: member.step):
         waiting = list(at_one_step)
         for start in range(0, len(waiting), at_once):
-            Stack(waiting[start : start + at_once], launch.hardware.micro_batch_sequences, device).train(launch.hardware.checkpoint_every_seconds)
+            Stack(waiting[start : start + at_once], launch.hardware, device).train(heartbeat)
             gc.collect()
 
 
@@ -76,32 +80,22 @@ class Member:
         self.step, self.seconds = 0, 0.0
         self.rows: list[dict[str, Any]] = []
         self.interval_losses: list[float] = []
+        self.guard = Guard(self.spec.training.divergence)
+        self.checkpoints = Checkpoints(run.checkpoints)
         self.state: dict[str, Tensor] | None = None
-        self._read_checkpoint()
-        with replace_file(run.metrics_file) as path:
-            path.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
+        if last := self.checkpoints.newest_whole(self._has_kept_models_before):
+            self.state = load_file(self.checkpoints.path(last))
+            self.step = last.step
+            self.seconds, self.rows, self.interval_losses = (last.facts[key] for key in ("seconds", "rows", "interval_losses"))
+            self.guard = Guard(self.spec.training.divergence, **last.facts["guard"])
+        write_lines(run.metrics_file, self.rows)
 
-    def _read_checkpoint(self) -> None:
-        listed = self.run.checkpoints / "list.json"
-        if not listed.exists():
-            return
-        last = read_json(listed)
-        path = self.run.checkpoints / last["file"]
-        kept = all(self.run.snapshot(step).exists() for step in self.plan.averaged_steps if step <= last["step"])
-        if kept and path.exists() and md5_of(path) == last["md5"]:
-            self.state = load_file(path)
-            self.step, self.seconds, self.rows, self.interval_losses = (last[key] for key in ("step", "seconds", "rows", "interval_losses"))
+    def _has_kept_models_before(self, checkpoint: Checkpoint) -> bool:
+        return all(self.run.snapshot(step).exists() for step in self.plan.averaged_steps if step <= checkpoint.step)
 
-    def write_checkpoint(self, state: dict[str, Tensor], seconds: float) -> None:
-        """It counts from when it stands in the list, with the hash of its file."""
-        directory, name = self.run.checkpoints, f"step-{self.step}.safetensors"
-        directory.mkdir(parents=True, exist_ok=True)
-        save_file(state, directory / name)
-        facts = {"step": self.step, "seconds": self.seconds + seconds, "rows": self.rows, "interval_losses": self.interval_losses}
-        write_json(directory / "list.json", {"file": name, "md5": md5_of(directory / name), **facts})
-        for old in directory.glob("step-*"):
-            if old.name != name:
-                old.unlink()
+    def write_checkpoint(self, state: dict[str, Tensor], seconds: float, keep: int) -> None:
+        facts = {"seconds": self.seconds + seconds, "rows": self.rows, "interval_losses": self.interval_losses, "guard": self.guard.state()}
+        self.checkpoints.add(self.step, state, facts, keep)
 
     def log(self, gradient_norm: float) -> None:
         """Adds the row of an interval of tokens that ended."""
@@ -111,21 +105,21 @@ class Member:
             "train_loss": sum(self.interval_losses) / len(self.interval_losses),
             "gradient_norm": gradient_norm,
             "learning_rate": self.plan.learning_rate_at(self.step - 1),
+            "share_by_domain": share_by_domain(self.stream, self.plan, self.rows[-1]["step"] if self.rows else 0, self.step),
         }
         self.rows.append(row)
         self.interval_losses = []
-        with self.run.metrics_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        add_line(self.run.metrics_file, row)
 
 
 class Stack:
     """Members that stand at the same step, trained together to the end."""
 
-    def __init__(self, members: Sequence[Member], micro_batch_sequences: int, device: torch.device):
-        self.members, self.device = members, device
+    def __init__(self, members: Sequence[Member], hardware: Hardware, device: torch.device):
+        self.members, self.hardware, self.device = members, hardware, device
         self.alive = list(range(len(members)))
         spec, self.plan = members[0].spec, members[0].plan
-        self.micro_sequences = largest_divisor(self.plan.batch_sequences, micro_batch_sequences)
+        self.micro_sequences = largest_divisor(self.plan.batch_sequences, hardware.micro_batch_sequences)
         self.step = members[0].step
         dtype = torch.bfloat16 if spec.training.precision == "bf16" else torch.float32
         seeds, training = [member.spec.initialization_seed for member in members], spec.training
@@ -135,25 +129,28 @@ class Stack:
         if states := [member.state for member in members if member.state is not None]:
             self._restore(states)
 
-    def train(self, checkpoint_every_seconds: float) -> None:
+    def train(self, heartbeat: Heartbeat) -> None:
         started = saved = time.monotonic()
         while self.step < self.plan.steps and self.alive:
+            heartbeat.beat()
             losses, norms = (of_members.tolist() for of_members in self.train_step())
             self.step += 1
             for index in list(self.alive):
                 member = self.members[index]
                 member.step = self.step
-                member.interval_losses.append(losses[index])
-                if not (math.isfinite(losses[index]) and math.isfinite(norms[index])):
+                if not member.guard.allows(losses[index], norms[index]):
                     self.finish(index, "diverged", time.monotonic() - started)
                     continue
+                member.guard.remember(losses[index], norms[index])
+                member.interval_losses.append(losses[index])
                 if self.plan.is_logged(self.step):
                     member.log(norms[index])
                 if self.step in self.plan.averaged_steps:
                     self.export(index, member.run.snapshot(self.step))
-            if time.monotonic() - saved > checkpoint_every_seconds and self.step < self.plan.steps:
+            if time.monotonic() - saved > self.hardware.checkpoint_every_seconds and self.step < self.plan.steps:
                 for index in self.alive:
-                    self.members[index].write_checkpoint(self._state(index), (time.monotonic() - started) / len(self.members))
+                    seconds = (time.monotonic() - started) / len(self.members)
+                    self.members[index].write_checkpoint(self._state(index), seconds, self.hardware.checkpoints_kept)
                 saved = time.monotonic()
         for index in list(self.alive):
             self.finish(index, "completed", time.monotonic() - started)
@@ -223,7 +220,7 @@ def fastest_stack(like: Member, most: int, launch: SwarmLaunch, device: torch.de
     for size in (1 << power for power in range(most.bit_length())):
         if size > min(most, fits):
             break
-        stack = Stack([_from_the_start(like)] * size, launch.hardware.micro_batch_sequences, device)
+        stack = Stack([_from_the_start(like)] * size, launch.hardware, device)
         stack.train_step()
         began = time.monotonic()
         for _ in range(PROBE_STEPS):

@@ -16,7 +16,7 @@ from models.ladder import ModelShape, train_flops
 from models.training_plan import MIN_STEPS, ROWS_PER_RUN, TrainingConfig, TrainingPlan
 from tasks import layout
 from tasks.atomic import read_json, replace_directory, write_json
-from tasks.pretrain import command, hosts, started
+from tasks.launches import command, hosts, started
 from tasks.run_directory import Launch, RunDirectory, RunSpec, code_md5
 from tasks.timings import timings
 from tasks.tokenize_corpus import MANIFEST, DomainTokens, TokensManifest

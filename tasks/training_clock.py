@@ -6,7 +6,8 @@ from statistics import median
 
 from models.ladder import ModelShape
 from tasks.atomic import read_json
-from tasks.pretrain import LAUNCHES, PlannedRun
+from tasks.launches import LAUNCHES
+from tasks.pretrain import PlannedRun, with_references
 from tasks.timings import timings
 
 
@@ -23,7 +24,7 @@ class TrainingClock:
         launch_file = LAUNCHES / f"{mixture}.json"
         self.launched = modified(launch_file)
         keys = read_json(launch_file)["run_keys"] if self.launched else []
-        by_key = {run.spec.key: run for run in runs}
+        by_key = {run.spec.key: run for run in with_references(runs)}
         self.order = [by_key[key] for key in keys if key in by_key and not by_key[key].directory.is_finished]
 
     def trains(self, run: PlannedRun) -> bool:

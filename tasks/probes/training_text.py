@@ -13,9 +13,10 @@ from typing import Any, cast
 
 import numpy as np
 
+from models.domain_order import Segment
 from models.frozen import StudyError
 from models.token_stream import TokenStream
-from tasks.run_directory import RunResult
+from tasks.run_directory import RunResult, StageWeights
 from tasks.tokenize_corpus import TokenizedCorpus
 
 SEQUENCES_AT_ONCE = 4096
@@ -48,7 +49,7 @@ class TrainingText:
         """bool [W] by domain. A window's tokens are those that one sequence predicts."""
         spans, total = {}, 0
         for domain in self.domains:
-            length = len(self.corpus.tokens_by_domain[domain])
+            length = len(self.corpus.tokens_by_domain[domain]) - self.run.withheld_sequences * self.sequence_length
             spans[domain] = range(total, total + length)
             total += length
         return windows_read(spans, self.run, self.sequence_length, self.num_sequences)
@@ -77,7 +78,10 @@ def windows_read(spans: Mapping[str, range], run: RunResult, sequence_length: in
         StudyError: when the run's own count of tokens by domain is another one.
     """
     positions = cast("Mapping[str, Any]", spans)
-    stream = TokenStream(positions, run.weights_by_domain, sequence_length, run.tokens_seen // sequence_length, run.data_seed)
+    total = run.target_steps * run.batch_tokens // sequence_length
+    first, *later = run.stages or (StageWeights(after=0.0, weights_by_domain=run.weights_by_domain),)
+    segments = [Segment(start_sequence=round(stage.after * total), weights_by_domain=stage.weights_by_domain) for stage in later]
+    stream = TokenStream(positions, first.weights_by_domain, sequence_length, total, run.data_seed, None, segments, run.corpus_share)
     counted = stream.tokens_by_domain(stream.num_sequences)
     if counted != {domain: run.tokens_by_domain.get(domain) for domain in counted}:
         raise StudyError(

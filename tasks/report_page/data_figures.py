@@ -66,7 +66,7 @@ def marks(table: pl.DataFrame, names: Sequence[str], column: str, mixtures: Sequ
 
 
 def funnel(table: pl.DataFrame) -> Markup:
-    """A panel per recipe: bytes (bar) and documents (line across it) left after each step, of those that the sources gave."""
+    """A panel per recipe: bytes (bar) and documents (triangle under it) left after each step, of those that the sources gave."""
     recipes = table["recipe"].unique(maintain_order=True).to_list()
     steps_by_recipe = [table.filter(recipe=recipe) for recipe in recipes]
     most_steps = max(steps.height for steps in steps_by_recipe)
@@ -77,9 +77,11 @@ def funnel(table: pl.DataFrame) -> Markup:
             documents = (steps["documents"] / max(1, steps["documents"][0])).to_numpy()
             axes.barh(range(steps.height), 1, color=RULE, height=0.62, alpha=0.55)
             axes.barh(range(steps.height), shares, color=FILL, height=0.62)
-            axes.plot(documents, range(steps.height), linestyle="none", marker="|", markersize=13, markeredgewidth=2, color=INK)
+            axes.plot(documents, np.arange(steps.height) + 0.42, linestyle="none", marker="^", markersize=4.5, color=INK, clip_on=False)
             for place, row in enumerate(steps.iter_rows(named=True)):
-                text = f"{numbers.size(row['bytes'])} · {numbers.count(row['documents'])} docs"
+                text = (
+                    f"{numbers.size(row['bytes'])} · {numbers.count(row['documents'])} docs · {numbers.tokens(row['tokens'], row['counted'])} tokens"
+                )
                 axes.text(0.012, place, text, va="center", fontsize=10, color=INK, zorder=3)
             axes.set_yticks(range(steps.height), steps["step"], color=INK)
             axes.tick_params(axis="y", length=0)

@@ -1,10 +1,13 @@
-"""What the corpus steps of a recipe learned, from its `steps.json`: each classifier's AUC and calibration, each choice's bounds."""
+"""What the corpus steps of a recipe learned, from its `steps.json`: each classifier's AUC and calibration, each choice's bounds.
+
+What decontamination found is no number: decontaminated.py has it."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from tasks import layout
 from tasks.atomic import read_json
+from tasks.report_page.decontaminated import STEP as DECONTAMINATE
 
 
 class Learned(NamedTuple):
@@ -17,7 +20,9 @@ def learned(recipe: str) -> list[Learned]:
     """In the order of the steps; empty for a recipe without such steps."""
     path = layout.CORPORA / recipe / "steps.json"
     records = read_json(path) if path.exists() else []
-    return [Learned(record["step"], what, value) for record in records for what, value in _flat(record["record"] or {})]
+    return [
+        Learned(record["step"], what, value) for record in records if record["step"] != DECONTAMINATE for what, value in _flat(record["record"] or {})
+    ]
 
 
 def _flat(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:

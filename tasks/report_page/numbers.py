@@ -23,6 +23,11 @@ def count(value: float | None) -> str:
     return _scaled(value, ("", "k", "M", "B", "T"))
 
 
+def tokens(value: float | None, counted: bool) -> str:
+    """'61.3 k' where they were counted, '≈ 61.3 k' where some were estimated."""
+    return count(value) if counted or value is None else f"≈ {count(value)}"
+
+
 def size(value: float | None) -> str:
     """Bytes in powers of 1000: '512 B', '61.3 MB'."""
     if value is not None and abs(value) < 1000:
@@ -48,6 +53,11 @@ def power_of_ten(value: float | None, digits: int = 2) -> str:
         return "0"
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     return f"{mantissa}×10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+
+
+def compact(value: float | None) -> str:
+    """Whatever a step measured: '12.3', '1,230', '4.3×10⁻⁶'."""
+    return power_of_ten(value) if value and abs(value) < 1e-3 else significant(value)
 
 
 def percent(share: float | None) -> str:

@@ -1,7 +1,5 @@
 """The page: evidence and figures through one template with autoescape on. Whatever comes from documents or files is text, never markup."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +10,31 @@ from markupsafe import Markup
 from tasks import layout
 from tasks.documents import read_shards
 from tasks.report_page import data_figures, law_figures, numbers
+from tasks.report_page.decontaminated import decontaminated
+from tasks.report_page.diffs import diffs
 from tasks.report_page.evidence import Evidence
+from tasks.report_page.flows import removals
 from tasks.report_page.learned import learned
 from tasks.report_page.legible import legible
-from tasks.report_page.plan_and_actual import planned_epochs, rungs
-from tasks.report_page.plot_tables import largest_runs, probes
+from tasks.report_page.plan_and_actual import rungs
+from tasks.report_page.plot_tables import funnel, largest_runs, probes
 from tasks.report_page.samples import sample_corpus
 from tasks.report_page.svg import Series, css_variables
-from tasks.steps.funnel import FunnelRow
 
 TEMPLATES = Path(__file__).parent
-NUMBER_FILTERS = ("significant", "count", "size", "power_of_ten", "percent", "probability", "difference", "loss")
-
+NUMBER_FILTERS = (
+    "significant",
+    "count",
+    "size",
+    "power_of_ten",
+    "percent",
+    "probability",
+    "difference",
+    "loss",
+    "with_interval",
+    "tokens",
+    "compact",
+)
 PARTS_OF_NOISE = {"initialization_sd": "of initialisation", "data_sd": "of data order", "checkpoint_sd": "of checkpoints"}
 
 
@@ -38,10 +49,7 @@ def render(evidence: Evidence, tables: dict[str, pl.DataFrame]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
-        name: getattr(numbers, name)
-        for name in ("significant", "count", "size", "power_of_ten", "percent", "with_interval", "loss", "probability", "difference")
-    }
+    environment.filters |= {name: getattr(numbers, name) for name in NUMBER_FILTERS}
     series = Series(evidence.mixtures)
     light, dark = css_variables()
     return environment.get_template("page.html.jinja").render(
@@ -55,9 +63,12 @@ def render(evidence: Evidence, tables: dict[str, pl.DataFrame]) -> str:
         largest=largest_runs(evidence.runs),
         mixture_rows=tables["tokens_by_domain"].to_dicts(),
         rungs=rungs(evidence),
-        planned_epochs={run.mixture: planned_epochs(run) for run in largest_runs(evidence.runs)},
+        planned_epochs={run.mixture: run.planned_epochs_by_domain for run in largest_runs(evidence.runs)},
         losses={(row["mixture"], row["run"]): row["loss"] for row in tables["loss_by_compute"].to_dicts()},
         probes=probes(evidence).partition_by("benchmark", "metric", as_dict=True, maintain_order=True),
+        by_source={of["recipe"][0]: matrix(of) for of in tables["funnel_by_source"].partition_by("recipe", maintain_order=True)},
+        diffs=diffs(evidence.study),
+        decontaminated={recipe: decontaminated(recipe) for recipe in evidence.study.recipes},
         removals={recipe: removals(evidence, recipe) for recipe in evidence.study.recipes},
         learned={recipe: learned(recipe) for recipe in evidence.study.recipes},
         pool=pool_composition(),
@@ -82,27 +93,10 @@ def figures(evidence: Evidence, tables: dict[str, pl.DataFrame], series: Series)
     return {name: draw(tables[name]) for name, draw in drawn.items() if tables[name].height}
 
 
-@dataclass(frozen=True)
-class Removal:
-    """What one step of a recipe removed of one domain for one reason."""
-
-    step: str
-    reason: str
-    domain: str
-    documents: int
-    bytes: int
-    share: float | None  # of the bytes of that domain that came into the step
-
-
-def removals(evidence: Evidence, recipe: str) -> list[Removal]:
-    """All that was removed by the recipe's own steps, in their order; largest first within a step."""
-    return [removal for corpus, rows in evidence.funnels_by_recipe[recipe] if corpus == recipe for removal in _removals(rows)]
-
-
-def _removals(rows: list[FunnelRow]) -> Iterator[Removal]:
-    for row in rows:
-        for reason, amount in sorted(row.removed.items(), key=lambda item: (-item[1].bytes, item[0])):
-            yield Removal(row.step, reason, row.domain, amount.documents, amount.bytes, amount.bytes / row.bytes_in if row.bytes_in else None)
+def matrix(by_source: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Of one recipe: for each source, and first for `all` of them, what is left after each step, in their order."""
+    sources = by_source.sort("source", "order").partition_by("source", as_dict=True, maintain_order=True)
+    return {"all": funnel(by_source).to_dicts()} | {source: steps.to_dicts() for (source,), steps in sources.items()}
 
 
 def pool_composition() -> list[dict[str, Any]]:

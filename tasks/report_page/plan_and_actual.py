@@ -51,8 +51,3 @@ def _rung(size: str, tokens_per_run: int | None, planned_runs: int, runs: list[R
 def planned_tokens(run: RunResult) -> int:
     """Whole batches, as many as come nearest to the budget."""
     return run.target_steps * run.batch_tokens
-
-
-def planned_epochs(run: RunResult) -> dict[str, float]:
-    """By domain."""
-    return run.epochs_by_domain_at(planned_tokens(run))

@@ -1,6 +1,7 @@
 """What each plot shows, as a tidy table: drawn in the page, and written to report/plots/<name>.csv for `dvc plots`."""
 
 from collections.abc import Iterable
+from dataclasses import astuple
 
 import polars as pl
 
@@ -15,8 +16,8 @@ from tasks.benchmarks.choice_metrics import (
 from tasks.benchmarks.items import NUM_CHOICES
 from tasks.evaluation_table import BITS_PER_BYTE, COUNTS, HELDOUT, PROBES, SNAPSHOT
 from tasks.report_page.evidence import Evidence
+from tasks.report_page.flows import funnel_by_source, removals
 from tasks.run_directory import RunResult
-from tasks.steps.funnel import FunnelRow
 
 OWN_CHOICES = r"^(definition|title)-choice(-\w+)?$"  # of which accuracy and probability of guessing are known; with a language behind
 HAVE_CHANCE = (ACCURACY, NORMALIZED_ACCURACY, MUTUAL_INFORMATION_ACCURACY, CORRECT_CHOICE_PROBABILITY, MUTUAL_INFORMATION_PROBABILITY)
@@ -25,13 +26,16 @@ CURVE_POINTS = 60  # of one run's training curve, each the mean of its part
 
 def plot_tables(evidence: Evidence) -> dict[str, pl.DataFrame]:
     """All tables by name. A table without rows keeps its columns: nothing to draw, and nothing invented."""
+    by_source = funnel_by_source(evidence)
     return {
         "verdict": verdict(evidence),
         "back_test": back_test(evidence),
         "loss_by_compute": loss_by_compute(evidence),
         "law_curves": law_curves(evidence),
         "training_curves": training_curves(evidence),
-        "funnel": funnel(evidence),
+        "funnel": funnel(by_source),
+        "funnel_by_source": by_source,
+        "removed": removed(evidence),
         "bits_per_byte_by_domain": bits_per_byte_by_domain(evidence),
         "benchmarks": benchmarks(evidence),
         "checkpoints": checkpoints(evidence),
@@ -96,23 +100,24 @@ def training_curves(evidence: Evidence) -> pl.DataFrame:
     return runs.join(means, on=key, maintain_order="left_right").select("mixture", "run", "size", "num_params", "seed", "tokens", "train_loss")
 
 
-def funnel(evidence: Evidence) -> pl.DataFrame:
-    """One row is what is left after one step on the way to one recipe (`sources`: before the first), all domains together."""
-    rows = []
-    for recipe, funnels in evidence.funnels_by_recipe.items():
-        steps = [(corpus, step) for corpus, own in funnels for step in steps_of(own)]
-        first = steps[0][1]
-        rows.append((recipe, 0, steps[0][0], "sources", sum(row.documents_in for row in first), sum(row.bytes_in for row in first)))
-        without_steps = {name for name, recipe in evidence.study.recipes.items() if not recipe.steps}
-        for order, (corpus, step) in enumerate(((corpus, step) for corpus, step in steps if corpus not in without_steps), start=1):
-            rows.append((recipe, order, corpus, step[0].step, sum(row.documents_out for row in step), sum(row.bytes_out for row in step)))
-    return _table(rows, recipe=pl.String, order=pl.Int64, corpus=pl.String, step=pl.String, documents=pl.Int64, bytes=pl.Int64)
+def funnel(by_source: pl.DataFrame) -> pl.DataFrame:
+    """The same of all sources together."""
+    tokens = pl.when(pl.col("tokens").is_null().any()).then(None).otherwise(pl.col("tokens").sum())
+    key = ("recipe", "order", "corpus", "step")
+    amounts = {"documents": pl.col("documents").sum(), "bytes": pl.col("bytes").sum(), "tokens": tokens, "counted": pl.col("counted").all()}
+    return by_source.group_by(*key, maintain_order=True).agg(**amounts)
 
 
-def steps_of(rows: list[FunnelRow]) -> list[list[FunnelRow]]:
-    """A funnel's rows by step: each step has a row for every domain."""
-    num_domains = len({row.domain for row in rows})
-    return [rows[start : start + num_domains] for start in range(0, len(rows), num_domains)] if rows else []
+def removed(evidence: Evidence) -> pl.DataFrame:
+    """One row is what one step of one recipe removed of one domain and source for one reason."""
+    rows = [
+        (recipe, order, *astuple(removal))
+        for recipe in evidence.study.recipes
+        for order, removal in enumerate(removal for removal in removals(evidence, recipe) if removal.source)
+    ]
+    strings = dict.fromkeys(("step", "reason", "domain", "source"), pl.String)
+    numbers = {"documents": pl.Int64, "bytes": pl.Int64, "tokens": pl.Int64, "counted": pl.Boolean, "share": pl.Float64}
+    return _table(rows, **({"recipe": pl.String, "order": pl.Int64} | strings | numbers))
 
 
 def largest_runs(runs: Iterable[RunResult]) -> list[RunResult]:

@@ -1,4 +1,4 @@
-"""Domains found in the text itself: documents embedded and clustered, clusters named by their terms."""
+"""Domains found in the text itself: documents embedded and clustered, clusters named by their terms. What steps share that do so, and the first."""
 
 import pickle
 from functools import lru_cache
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 from pydantic import Field, PositiveInt
 
 from models.text_clusters import fit_centroids, fit_projection, fit_terms, names_of, nearest_centroid, project, unit
-from tasks.documents import DOCUMENT_SCHEMA, REMOVED_SCHEMA
-from tasks.steps.base import CorpusStep, StepContext, StepOutcome, draw_keys, set_column
+from tasks.documents import DOCUMENT_SCHEMA
+from tasks.steps.base import CorpusStep, StepContext, StepOutcome, decide, set_column
+from tasks.steps.drawn import leave_candidates, smallest_keys
 from tasks.steps.pretrained import Pretrained, exact_inference, load
 
 if TYPE_CHECKING:
@@ -25,7 +26,16 @@ class Found(NamedTuple):
     vectorizer: "TfidfVectorizer"
     projection_TE: np.ndarray | None  # None: an encoder embeds
     centroids_KE: np.ndarray
-    names: list[str]
+    groups: "Groups"
+    names: list[str]  # of groups
+
+
+class Groups(NamedTuple):
+    """What becomes of K clusters."""
+
+    group_K: np.ndarray  # the group that each is in, from 0; -1: in none
+    value_K: np.ndarray  # what that was decided by; NaN where by nothing
+    record: dict[str, Any]
 
 
 class State(NamedTuple):
@@ -33,15 +43,9 @@ class State(NamedTuple):
     record: dict[str, Any]
 
 
-class Clusters(CorpusStep):
-    """Annotates `cluster`, and takes it for the `domain`: k-means on embeddings, learned from a sample of the documents (CLIMB, arXiv 2504.13161,
-    section 3.1, which embeds by a sentence model, makes many clusters and merges those that are near).
+class ClusterStep(CorpusStep):
+    """What these steps share."""
 
-    By default the embedding needs no model: TF-IDF of words and truncated SVD. With `encoder` it is the mean of the last layer of a Hugging Face
-    model over the tokens. A cluster is named by the terms that are most frequent in it beyond the average: `c03-river-mill-bridge`.
-    """
-
-    step: Literal["clusters"]
     clusters: int = Field(default=16, ge=2, le=1000)
     set_domain: bool = Field(default=True, description="false only annotates `cluster`; documents keep their domains")
     max_documents: PositiveInt = Field(default=50_000, description="drawn by a hash of the id, to learn from")
@@ -60,35 +64,54 @@ class Clusters(CorpusStep):
 
     def map(self, table: pa.Table, context: StepContext) -> Path:
         """The file of the shard's candidates. Row by row: a document that may be drawn."""
-        candidates = pa.table({"key": draw_keys(table, context.seed), "text": self._beginnings(table)})
-        path = context.directory / f"candidates-{context.shard:06d}.parquet"
-        pq.write_table(candidates.sort_by("key").slice(0, self.max_documents), path)
-        return path
+        return leave_candidates(
+            pa.table({"id": table["id"], "text": self._beginnings(table), **self.columns(table, context)}), self.max_documents, context
+        )
+
+    def columns(self, table: pa.Table, context: StepContext) -> dict[str, pa.ChunkedArray]:
+        """Further columns of the documents to learn from, for `grouped`."""
+        return {}
+
+    def grouped(self, centroids_KE: np.ndarray, cluster_N: np.ndarray, documents: pa.Table) -> Groups:
+        """What becomes of the clusters that were found.
+
+        Args:
+            documents: the N that were learned from.
+        """
+        return Groups(np.arange(len(centroids_KE)), np.full(len(centroids_KE), np.nan), {})
 
     def reduce(self, digests: list[Path], context: StepContext) -> State:
-        drawn = pa.concat_tables([pq.read_table(path) for path in digests]).sort_by("key").slice(0, self.max_documents)
-        texts = drawn["text"].to_pylist()
+        documents = smallest_keys(digests, self.max_documents)
+        texts = documents["text"].to_pylist()
         vectorizer = fit_terms(texts, self.max_terms)
         terms_NT = vectorizer.transform(texts)
         projection_TE = fit_projection(terms_NT, self.dimensions, context.seed) if self.encoder is None else None
         vectors_NE = self._embed(texts, vectorizer, projection_TE, context)
         centroids_KE = fit_centroids(vectors_NE, self.clusters, context.seed)
         cluster_N = nearest_centroid(vectors_NE, centroids_KE)
-        names = names_of(terms_NT, cluster_N, len(centroids_KE), vectorizer.get_feature_names_out().tolist())
+        groups = self.grouped(centroids_KE, cluster_N, documents)
+        group_N = groups.group_K[cluster_N]
+        names = names_of(terms_NT, group_N, int(groups.group_K.max()) + 1, vectorizer.get_feature_names_out().tolist())
         path = context.directory / "clusters.pickle"
-        path.write_bytes(pickle.dumps(Found(vectorizer, projection_TE, centroids_KE, names)))
+        path.write_bytes(pickle.dumps(Found(vectorizer, projection_TE, centroids_KE, groups, names)))
         spread, total = (float(np.square(vectors_NE - centre).sum()) for centre in (centroids_KE[cluster_N], vectors_NE.mean(axis=0)))
-        sizes = dict(zip(names, np.bincount(cluster_N, minlength=len(names)).tolist(), strict=True))
-        return State(path, {"documents_learned_from": sizes, "explained_variance": round(1 - spread / total, 6)})
+        sizes = dict(zip(names, np.bincount(group_N[group_N >= 0], minlength=len(names)).tolist(), strict=True))
+        return State(path, {"documents_learned_from": sizes, "explained_variance": round(1 - spread / total, 6)} | groups.record)
 
     def apply(self, table: pa.Table, state: State, context: StepContext) -> StepOutcome:
         found = _load(state.path)
         vectors_NE = self._embed(self._beginnings(table), found.vectorizer, found.projection_TE, context)
-        named = pa.array(found.names).take(pa.array(nearest_centroid(vectors_NE, found.centroids_KE)))
+        cluster_N = nearest_centroid(vectors_NE, found.centroids_KE)
+        group_N = found.groups.group_K[cluster_N]
+        named = pa.array(found.names).take(pa.array(group_N, mask=group_N < 0))
         table = set_column(table, CLUSTER, named)
         if self.set_domain:
-            table = set_column(table, DOCUMENT_SCHEMA.field("domain"), named)
-        return StepOutcome(table, REMOVED_SCHEMA.empty_table())
+            table = set_column(table, DOCUMENT_SCHEMA.field("domain"), pc.coalesce(named, table["domain"]))
+        return decide(table, *self.judged(found.groups, cluster_N))
+
+    def judged(self, groups: Groups, cluster_N: np.ndarray) -> tuple[Any, Any, Any]:
+        """Reason (null keeps the document), value and threshold, as `decide` takes them."""
+        return None, None, None
 
     def record(self, state: State) -> dict[str, Any]:
         return state.record
@@ -111,6 +134,18 @@ class Clusters(CorpusStep):
                 for one in encoded
             ]
         return unit(np.stack(means).astype(np.float64))
+
+
+class Clusters(ClusterStep):
+    """Annotates `cluster`, and takes it for the `domain`: k-means on embeddings, learned from a sample of the documents (CLIMB, arXiv 2504.13161,
+    section 3.1, which embeds by a sentence model, makes many clusters and merges those that are near: `climb-clusters`).
+
+    By default the embedding needs no model: TF-IDF of words and truncated SVD. With `encoder` it is the mean of the last layer of a Hugging Face
+    model over the tokens. A cluster is named by the terms that are most frequent in it beyond the average: `c03-river-mill-bridge`; with
+    `domain-column` by you.
+    """
+
+    step: Literal["clusters"]
 
 
 @lru_cache(maxsize=1)

@@ -8,10 +8,14 @@ from tasks.steps.band import ScoreBand
 from tasks.steps.boilerplate import BoilerplateLines
 from tasks.steps.c4 import C4
 from tasks.steps.cleaning import Normalize
+from tasks.steps.climb_clusters import ClimbClusters
+from tasks.steps.cluster_size_counts import ClusterSizeCounts
 from tasks.steps.clusters import Clusters
 from tasks.steps.combine import CombineScores
 from tasks.steps.dates import DateSlice
 from tasks.steps.decontamination import Decontaminate
+from tasks.steps.domain_column import DomainColumn
+from tasks.steps.domain_urls import DomainUrls
 from tasks.steps.dsir import Dsir
 from tasks.steps.edit_programs import EditPrograms
 from tasks.steps.exact_duplicates import ExactDuplicates
@@ -34,8 +38,10 @@ from tasks.steps.preselect import PreSelect
 from tasks.steps.quadmix import QuadmixSampling
 from tasks.steps.quality import QualityClassifier
 from tasks.steps.quota import DomainQuota
+from tasks.steps.rehydration import Rehydrate
 from tasks.steps.rewrite import Rewrite
 from tasks.steps.sampling import ScoreSampling
+from tasks.steps.score_bins import ScoreBins
 from tasks.steps.selection import TopFraction
 from tasks.steps.threshold import ScoreThreshold
 from tasks.steps.url_list import UrlBlockList
@@ -57,6 +63,7 @@ Step = Annotated[
     | ExactDuplicates
     | NearDuplicates
     | LineDuplicates
+    | ClusterSizeCounts
     | Decontaminate
     | QualityClassifier
     | FastTextScore
@@ -66,6 +73,9 @@ Step = Annotated[
     | NgramPerplexity
     | ModelPerplexity
     | Clusters
+    | ClimbClusters
+    | DomainColumn
+    | DomainUrls
     | CombineScores
     | ScoreThreshold
     | TopFraction
@@ -73,6 +83,8 @@ Step = Annotated[
     | DomainQuota
     | ScoreSampling
     | QuadmixSampling
+    | ScoreBins
+    | Rehydrate
     | EditPrograms
     | Rewrite
     | FittedRules,

@@ -21,6 +21,7 @@ from tasks.probes.contamination_scan import SHOWN_WORDS, Item, item_hashes, long
 from tasks.probes.word_ngrams import bare_texts, ngrams, text_chunks, words_at
 from tasks.steps.base import CorpusStep, StepContext, StepOutcome, decide
 from tasks.steps.mapped_tables import read_mapped, write_mapped
+from tasks.steps.pinned import PinnedFile
 
 HELDOUT = "heldout/"  # before the name of the domain
 _SAMPLE = 20  # overlaps shown, to judge by how many of them are false
@@ -61,13 +62,18 @@ class Decontaminate(CorpusStep):
 
     step: Literal["decontaminate"]
     heldout: bool = Field(default=True, description="look for held-out documents, of which the platform's own benchmarks are made")
-    item_files: tuple[str, ...] = Field(
-        default=(), description="benchmarks, as evaluation.item_files takes them (question and right answer); DVC does not watch them"
+    item_files: tuple[str | PinnedFile, ...] = Field(
+        default=(),
+        description="benchmarks, as evaluation.item_files takes them (question and right answer): a path, or one with its sha256, without which DVC"
+        " does not notice that the file is another one",
     )
     overlap: ContaminationConfig = ContaminationConfig()
 
     def reads(self) -> list[Path]:
-        return [*(shard_paths(layout.HELDOUT) if self.heldout else []), *map(Path, self.item_files)]
+        return [
+            *(shard_paths(layout.HELDOUT) if self.heldout else []),
+            *(Path(file.path if isinstance(file, PinnedFile) else file) for file in self.item_files),
+        ]
 
     def map(self, table: pa.Table, context: StepContext) -> Path:
         """The file of the shard's overlaps."""
@@ -155,8 +161,8 @@ def _load(settings: str, files: tuple[tuple[Path, int], ...]) -> References:
     if step.heldout:
         rows = [row for table in read_shards(layout.HELDOUT, ["id", "domain", "text"]) for row in table.to_pylist()]
         pairs += [(HELDOUT + row["domain"], Item(row["id"], row["text"])) for row in rows]
-    for name in step.item_files:
-        path = Path(name)
+    for file in step.item_files:
+        path = file.at("decontaminate.item_files") if isinstance(file, PinnedFile) else Path(file)
         if not path.exists():
             raise StudyError(f"decontaminate: there is no file {path}, which item_files names.")
         of_file = ItemFile(path.stem, path).items

@@ -70,17 +70,16 @@ class DuplicateStep(CorpusStep):
         return pa.schema([CLUSTER_SIZE])
 
     def reduce(self, digests: list[Shard], context: StepContext) -> Duplicates:
-        tables = [read_mapped(shard.files.with_suffix(".arrow")) for shard in digests]
-        documents = pa.concat_tables(tables)
-        order_D = pc.sort_indices(documents["id"]).to_numpy()
+        order_D = pc.sort_indices(known(digests)["id"]).to_numpy()
         groups = self.groups(digests, order_D, context)
-        survivor_D, summary = self._survivors(documents, order_D, groups.group_D)
-        size_D = np.bincount(survivor_D, documents["cluster_size"].to_numpy()[order_D], len(survivor_D)).astype(np.int64)
+        survivor_D, summary = self._survivors(digests, order_D, groups.group_D)
+        size_D = np.bincount(survivor_D, known(digests)["cluster_size"].to_numpy()[order_D], len(survivor_D)).astype(np.int64)
         (member_M,) = np.nonzero(np.bincount(survivor_D)[survivor_D] > 1)
         similarity_M = groups.similarity(member_M, survivor_D[member_M])
         row_M = order_D[member_M]
         start = 0
-        for shard, table in zip(digests, tables, strict=True):
+        for shard in digests:
+            table = known([shard])
             (mine,) = np.nonzero((row_M >= start) & (row_M < start + table.num_rows))
             member = member_M[mine]
             write_mapped(
@@ -106,14 +105,14 @@ class DuplicateStep(CorpusStep):
     def record(self, state: Duplicates) -> dict[str, Any]:
         return state.summary
 
-    def _survivors(self, documents: pa.Table, order_D: np.ndarray, group_D: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+    def _survivors(self, shards: list[Shard], order_D: np.ndarray, group_D: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
         """Per document, the one of its group that survives; and the figures of all groups.
 
         Raises:
             StudyError: when a group is implausibly large.
         """
         num = len(group_D)
-        by_group = np.lexsort((np.arange(num), -documents["bytes"].to_numpy()[order_D], group_D))
+        by_group = np.lexsort((np.arange(num), -known(shards)["bytes"].to_numpy()[order_D], group_D))
         groups, first, group_D, sizes = np.unique(group_D[by_group], return_index=True, return_inverse=True, return_counts=True)
         survivor_of_group = by_group[first]
         survivor_D = np.empty(num, np.int64)
@@ -122,12 +121,12 @@ class DuplicateStep(CorpusStep):
         for group in largest[:1]:
             if sizes[group] >= PLAUSIBLE_CLUSTER_DOCUMENTS and sizes[group] > self.max_cluster_share * num:
                 (rows,) = np.nonzero(survivor_D == survivor_of_group[group])
-                examples = "; ".join(f"{member['id']} {member['beginning']!r}" for member in documents.take(order_D[rows[:3]]).to_pylist())
+                examples = "; ".join(f"{member['id']} {member['beginning']!r}" for member in known(shards).take(order_D[rows[:3]]).to_pylist())
                 raise StudyError(
                     f"{self.step}: {sizes[group]:,} of {num:,} documents would be duplicates of one another, more than max_cluster_share "
                     f"{self.max_cluster_share:g} allows ({examples}): raise it if that is right, else make the step stricter."
                 )
-        ids = documents["id"].take(order_D[survivor_of_group[largest]]).to_pylist()
+        ids = known(shards)["id"].take(order_D[survivor_of_group[largest]]).to_pylist()
         summary = {
             "documents": num,
             "groups": int((sizes > 1).sum()),
@@ -147,6 +146,11 @@ def digest(table: pa.Table, context: StepContext, **columns: pa.Array) -> Shard:
     known = {"id": table["id"], "bytes": sizes, "cluster_size": cluster_size, "beginning": beginnings}
     write_mapped(pa.table({**known, **columns}), shard.files.with_suffix(".arrow"))
     return shard
+
+
+def known(shards: list[Shard]) -> pa.Table:
+    """What `digest` left of all their documents, mapped anew each time: what was looked at stays in memory as long as the table does."""
+    return pa.concat_tables([read_mapped(shard.files.with_suffix(".arrow")) for shard in shards])
 
 
 def cluster_sizes(table: pa.Table) -> list[pa.ChunkedArray | pa.Array]:

@@ -6,8 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.steps.base import StepContext
-from tasks.steps.duplicates import DuplicateStep, Groups, Shard, digest
-from tasks.steps.mapped_tables import read_mapped
+from tasks.steps.duplicates import DuplicateStep, Groups, Shard, digest, known
 from tasks.steps.normalised_text import digests, normalised
 
 
@@ -28,8 +27,7 @@ class ExactDuplicates(DuplicateStep):
         return digest(table, context, low=pa.array(halves_D2[:, 0]), high=pa.array(halves_D2[:, 1]))
 
     def groups(self, shards: list[Shard], order_D: np.ndarray, context: StepContext) -> Groups:
-        tables = [read_mapped(shard.files.with_suffix(".arrow")) for shard in shards]
-        low_D, high_D = (np.concatenate([table[half].to_numpy() for table in tables])[order_D] for half in ("low", "high"))
+        low_D, high_D = (known(shards)[half].to_numpy()[order_D] for half in ("low", "high"))
         sorted_D = np.lexsort((low_D, high_D))
         differs_D = (np.diff(low_D[sorted_D], prepend=0) != 0) | (np.diff(high_D[sorted_D], prepend=0) != 0)
         group_D = np.empty(len(order_D), np.int64)

@@ -10,10 +10,11 @@ from pydantic import Field, PositiveInt
 from tasks.steps.base import StepContext
 from tasks.steps.duplicates import DuplicateStep, Groups, Shard, digest
 from tasks.steps.lsh import band_keys, connected
+from tasks.steps.mapped_tables import release
 from tasks.steps.minhash import signatures, similarity
 from tasks.steps.normalised_text import folded
 
-_PAIRS_AT_ONCE = 1 << 14
+_PAIRS_AT_ONCE = 1 << 13  # each touches two pages of signatures
 
 
 class NearDuplicates(DuplicateStep):
@@ -62,7 +63,7 @@ class NearDuplicates(DuplicateStep):
 
         return Groups(connected(keys_by_band, len(order_D), None if self.min_similarity is None else similar), similarities)
 
-    def _sorted_signatures(self, shards: list[Shard], order_D: np.ndarray, directory: Path) -> np.ndarray:
+    def _sorted_signatures(self, shards: list[Shard], order_D: np.ndarray, directory: Path) -> np.memmap:
         """All signatures in the order of the documents' ids, on disk, memory-mapped."""
         shape = (len(order_D), self.bands * self.rows)
         signatures_DK = np.lib.format.open_memmap(directory / "sorted.npy", "w+", np.uint16, shape)
@@ -72,15 +73,17 @@ class NearDuplicates(DuplicateStep):
             part = np.load(_signatures(shard), mmap_mode="r")
             signatures_DK[place[start : start + len(part)]] = part
             start += len(part)
+            release(signatures_DK)
         return signatures_DK
 
 
-def _similarities(signatures_DK: np.ndarray, first_P: np.ndarray, second_P: np.ndarray) -> np.ndarray:
+def _similarities(signatures_DK: np.memmap, first_P: np.ndarray, second_P: np.ndarray) -> np.ndarray:
     """Estimated similarity of pairs of documents, a few at a time."""
     result_P = np.empty(len(first_P))
     for start in range(0, len(first_P), _PAIRS_AT_ONCE):
         pairs = slice(start, start + _PAIRS_AT_ONCE)
         result_P[pairs] = similarity(signatures_DK[first_P[pairs]], signatures_DK[second_P[pairs]])
+        release(signatures_DK)
     return result_P
 
 

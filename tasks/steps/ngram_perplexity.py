@@ -8,13 +8,13 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field, PositiveInt
 
 from models.frozen import StudyError
 from models.ngram_lm import NgramModel, Order, estimate
 from tasks.documents import REMOVED_SCHEMA
-from tasks.steps.base import CorpusStep, StepContext, StepOutcome, draw_keys, set_column
+from tasks.steps.base import CorpusStep, StepContext, StepOutcome, set_column
+from tasks.steps.drawn import leave_candidates, smallest_keys
 from tasks.steps.hashed_words import HashedWords, hashed_words
 from tasks.steps.reference import Reference
 
@@ -49,14 +49,11 @@ class NgramPerplexity(CorpusStep):
 
     def map(self, table: pa.Table, context: StepContext) -> Path:
         """The file of the shard's reference documents. Row by row: one that may be drawn."""
-        keyed = pa.table({"key": draw_keys(table, context.seed), "text": table["text"]}).filter(pa.array(self.reference.shown_by(table)))
-        path = context.directory / f"reference-{context.shard:06d}.parquet"
-        pq.write_table(keyed.sort_by("key").slice(0, self.max_documents), path)
-        return path
+        return leave_candidates(table.select(["id", "text"]).filter(pa.array(self.reference.shown_by(table))), self.max_documents, context)
 
     def reduce(self, digests: list[Path], context: StepContext) -> Estimated:
-        drawn = pa.concat_tables([pq.read_table(path) for path in digests]).sort_by("key").slice(0, self.max_documents)
-        texts = list(chain.from_iterable(words.by_document() for words in hashed_words(drawn["text"])))
+        reference = smallest_keys(digests, self.max_documents)
+        texts = list(chain.from_iterable(words.by_document() for words in hashed_words(reference["text"])))
         if not (num_words := sum(map(len, texts))):
             raise StudyError(f"ngram-perplexity finds no reference text in recipe '{context.recipe}': no document is of {self.reference}.")
         model = estimate(texts, self.order, self.min_word_count)

@@ -91,7 +91,8 @@ def run_steps(
 
     Args:
         directories: of the steps; what is in them was made by the same steps of the same shards.
-        run_all: `run_all(function, stage, paths, contexts)` calls the function for every path, in any place that sees the same files.
+        run_all: `run_all(function, stage, paths, contexts)` calls the function for every path, in any place that sees the same files
+            (`tasks/runners.py`).
 
     Raises:
         StudyError: when a step can't do what was asked, or takes away more than its gates allow.
@@ -140,7 +141,10 @@ def run_stage(stage: Stage, paths: list[Path], context: StepContext, run_all: Ca
 
 
 def run_shard(stage: Stage, path: Path, context: StepContext) -> Amount:
-    """Takes one shard through one stage, and says what came in. What it keeps and removes, and last its result, go to files of the stage."""
+    """Takes one shard through one stage, and says what came in. What it keeps and removes, and last its result, go to files of the stage. A cluster
+    gives a shard again whose worker was lost before it could say that it is done: then nothing is left to do."""
+    if stage.result(context.shard).exists():
+        return Amount(documents=0, bytes=0)
     table, flows, removed_paths = pq.read_table(path), FlowCounter(), {}
     came_in = Amount(documents=table.num_rows, bytes=text_bytes(table))
     for (position, step), directory in zip(enumerate(stage.steps, stage.first), stage.directories, strict=False):

@@ -100,7 +100,10 @@ class QualityClassifier(LearnedScore):
         """The documents to learn from, in an order that depends on nothing but them; as many of each kind."""
         import polars as pl
 
-        ranked = _ranked(pl.concat([pl.read_parquet(path, columns=["key", "kind", "domain"]) for path in digests]))
+        ranked = pl.DataFrame()
+        for path in digests:  # never more than can be drawn, and a shard's
+            more = pl.read_parquet(path, columns=["key", "kind", "domain"])
+            ranked = _ranked(pl.concat([ranked, more], how="diagonal")).filter(pl.col("rank") < self.max_documents)
         kinds = ranked.partition_by("kind")
         num = min(self.max_documents, *(len(kind) for kind in kinds)) if len(kinds) == len(self.references) + 1 else 0
         drawn = pl.concat([kind.sort("rank", "key").head(num) for kind in kinds])

@@ -1,5 +1,6 @@
 """What steps share that rank documents, best first, and keep a range of places."""
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -10,9 +11,12 @@ from pydantic import Field
 from models.frozen import StudyError
 from tasks.steps.base import AskedRemoval, CorpusStep, StepContext, StepOutcome, decide, draw_keys
 from tasks.steps.draws import uniform
+from tasks.steps.mapped_tables import read_mapped, write_mapped
 from tasks.steps.score_columns import read_score
 
 ALL = ""  # the one group of a choice over the whole corpus
+# One row is a group: the scores and keys of the first and the last document that stay.
+BOUNDS = pa.schema({"group": pa.string(), "high": pa.float64(), "high_key": pa.uint64(), "low": pa.float64(), "low_key": pa.uint64()})
 
 
 class RankedSelection(AskedRemoval, CorpusStep):
@@ -40,37 +44,37 @@ class RankedSelection(AskedRemoval, CorpusStep):
         """
         raise NotImplementedError
 
-    def map(self, table: pa.Table, context: StepContext) -> pa.Table:
+    def map(self, table: pa.Table, context: StepContext) -> Path:
+        """The file of the shard's ranked documents. Row by row: one of them."""
         rank_by = self.ranked_by(table, context)
         size = pc.cast(pc.binary_length(table["text"]), pa.int64())
         ranked = pa.table({"group": self._groups(table), "score": rank_by, "key": draw_keys(table, context.seed), "bytes": size})
-        return ranked.filter(pc.is_valid(rank_by))
+        path = context.directory / f"ranked-{context.shard:06d}.arrow"
+        write_mapped(ranked.filter(pc.is_valid(rank_by)), path)
+        return path
 
-    def reduce(self, digests: list[pa.Table], context: StepContext) -> pa.Table:
-        """Row by row: a group, and the scores and keys of the first and the last document that stay; a group of which none stays has nulls."""
-        ranked = pa.concat_tables(digests)
-        score = ranked["score"].to_numpy()
-        if len(score) > 1 and not np.ptp(score) > 0:  # also when one is NaN
+    def reduce(self, digests: list[Path], context: StepContext) -> pa.Table:
+        """Row by row: a group, and the scores and keys of the first and the last document that stay; a group of which none stays has nulls. In memory
+        is a group at a time, 60 bytes per document."""
+        ranked = pa.concat_tables(map(read_mapped, digests))
+        self._refuse_equal(ranked["score"], context)
+        rows = []
+        for group in sorted(pc.unique(ranked["group"]).to_pylist()):
+            score_D, key_D, bytes_D = _columns(ranked, group)
+            order_D = np.lexsort((key_D, -score_D))
+            first, behind = self.places(group, bytes_D[order_D])
+            ends = [order_D[place] for place in (first, behind - 1)] if first < behind else []
+            high, low = ((float(score_D[end]), int(key_D[end])) for end in ends) if ends else ((None, None), (None, None))
+            rows.append((group, *high, *low))
+        return pa.Table.from_pylist([dict(zip(BOUNDS.names, row, strict=True)) for row in rows], BOUNDS)
+
+    def _refuse_equal(self, scores: pa.ChunkedArray, context: StepContext) -> None:
+        score_D = scores.to_numpy()
+        if len(score_D) > 1 and not np.ptp(score_D) > 0:  # also when one is NaN
             raise StudyError(
-                f"{self.step} can't choose in recipe '{context.recipe}': '{self.score}' is between {score.min()} and {score.max()} "
-                f"in {len(score):,} documents; look at the step that annotates it."
+                f"{self.step} can't choose in recipe '{context.recipe}': '{self.score}' is between {score_D.min()} and {score_D.max()} "
+                f"in {len(score_D):,} documents; look at the step that annotates it."
             )
-        ranked = ranked.sort_by([("group", "ascending"), ("score", "descending"), ("key", "ascending")])
-        groups, start_G, count_G = np.unique(ranked["group"].to_numpy(), return_index=True, return_counts=True)
-        bytes_D, rows = ranked["bytes"].to_numpy(), []
-        for group, start, count in zip(groups.tolist(), start_G.tolist(), count_G.tolist(), strict=True):
-            first, behind = self.places(group, bytes_D[start : start + count])
-            rows.append((start + first, start + behind - 1) if first < behind else (None, None))
-        first, last = (ranked.take(pa.array([row[i] for row in rows], pa.int64())) for i in (0, 1))
-        return pa.table(
-            {
-                "group": pa.array(groups.tolist(), pa.string()),
-                "high": first["score"],
-                "high_key": first["key"],
-                "low": last["score"],
-                "low_key": last["key"],
-            }
-        )
 
     def apply(self, table: pa.Table, state: pa.Table, context: StepContext) -> StepOutcome:
         bound = state.take(pc.index_in(self._groups(table), value_set=state["group"]))
@@ -93,6 +97,12 @@ class RankedSelection(AskedRemoval, CorpusStep):
 def share_of(count: int, share: float) -> int:
     """So many of `count`, rounded up; a tenth of 30 is 3 whatever the last bits of the product say."""
     return int(np.ceil(round(share * count, 9)))
+
+
+def _columns(ranked: pa.Table, group: str) -> tuple[np.ndarray, ...]:
+    """Scores, keys and bytes of a group's documents."""
+    mine = ranked.select(["score", "key", "bytes"]).filter(pc.equal(ranked["group"], group))
+    return tuple(column.to_numpy() for column in mine.columns)
 
 
 def _or_equal(beyond: Any, equal: Any, behind: Any) -> Any:

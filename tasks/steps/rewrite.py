@@ -8,11 +8,11 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import Field, PositiveInt, model_validator
 
 from tasks import layout
-from tasks.steps.base import CorpusStep, StepContext, StepOutcome, decide, draw_keys
+from tasks.steps.base import CorpusStep, StepContext, StepOutcome, decide
+from tasks.steps.drawn import leave_candidates, smallest_keys
 from tasks.steps.edit_program import InvalidProgramError, execute
 from tasks.steps.endpoint import Endpoint, ReplyCache, ask_all
 from tasks.steps.faithfulness import Faithfulness
@@ -69,16 +69,13 @@ class Rewrite(CorpusStep):
 
     def map(self, table: pa.Table, context: StepContext) -> Path:
         """The file of the shard's candidates. Row by row: a document that may be rewritten."""
-        candidates = pa.table({"key": draw_keys(table, context.seed), "id": table["id"], "text": table["text"]})
+        candidates = table.select(["id", "text"])
         if self.score is not None:
             candidates = candidates.filter(pc.fill_null(pc.less(read_score(table, self.score, self, context), self.below), False))
-        candidates = candidates.sort_by("key").slice(0, self.max_documents)
-        path = context.directory / f"candidates-{context.shard:06d}.parquet"
-        pq.write_table(candidates, path)
-        return path
+        return leave_candidates(candidates, self.max_documents, context)
 
     def reduce(self, digests: list[Path], context: StepContext) -> Rewriting:
-        chosen = pa.concat_tables([pq.read_table(path) for path in digests]).sort_by("key").slice(0, self.max_documents)
+        chosen = smallest_keys(digests, self.max_documents)
         asked = {self.endpoint.key_of(request): request for text in chosen["text"].to_pylist() for request in self._requests(text)}
         cache = ReplyCache(REPLIES)
         spent = ask_all(self.endpoint, asked, cache, f"recipe '{context.recipe}', {self.step}.endpoint")

@@ -20,7 +20,7 @@ RESULT_MD5 = "assay.result_md5"
 EVALUATION_MD5 = "assay.evaluation_md5"  # of the rows that are recorded; followed by BEGUN as long as not all of them are
 BEGUN = " begun"
 PARENT = "mlflow.parentRunId"
-CURVES = ("train_loss", "gradient_norm", "learning_rate")
+CURVES = ("train_loss", "gradient_norm", "learning_rate", "tokens_per_second", "mfu", "memory_bytes")
 PARAMS = ("mixture", "recipe", "size", "seed", "num_params", "budget_tokens", "learning_rate", "batch_tokens")
 
 
@@ -78,7 +78,7 @@ class ChildRun:
             self.close(status)
 
     def log_curve(self, rows: list[dict[str, Any]]) -> None:
-        """Logs the rows of metrics.jsonl, by tokens seen."""
+        """Logs a run's curves, by tokens seen."""
         self.log(Point(name, row["tokens"], row.get(name)) for row in rows for name in CURVES)
 
     def log_result(self, result: RunResult, domains: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ import yaml
 
 from flows.asked_study import asked_study
 from models.frozen import StudyError
-from tasks.study import Study, load_study
+from tasks.study import Mixture, Study, load_study
 from tests.flows.small_study import PARAMS, SmallStudy
 
 
@@ -21,7 +21,7 @@ def test_a_form_changes_of_the_parameter_file_only_what_it_says(study: SmallStud
     Path("params.yaml").write_text("# the seed of all\nseed: 0\n" + yaml.safe_dump(PARAMS))
     form = load_study().model_dump(mode="json", by_alias=True)
     form["target"]["confidence"] = 0.8
-    form["mixtures"]["n"] = {"recipe": "raw", "weights": "uniform", "max_epochs": None}
+    form["mixtures"]["n"] = Mixture(recipe="raw", weights="uniform").model_dump(mode="json")
     asked = asked_study(form, None)
     assert asked and asked.name.startswith("small-")
     assert "# the seed of all" in asked.text

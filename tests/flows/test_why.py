@@ -14,6 +14,8 @@ from models.frozen import StudyError
 from tests.flows.program import assay
 from tests.flows.small_study import PARAMS, SmallStudy
 
+pytestmark = pytest.mark.slow  # real repositories and real `dvc status`
+
 
 @pytest.fixture
 def made(study: SmallStudy) -> SmallStudy:

@@ -1,5 +1,6 @@
 """Fixed documents that touch what each curation step decides, and the settings under which it is shown them."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ RAW = [
 URLS = [None, "https://www.example.com/free", "http://casino.example.org/", "https://mills.org/win/free-wool", "mills.org"]
 DATES = [None, "2019", "2019-05-03T10:00:00Z", "20180601", "long ago"]
 LICENSES = [None, "CC-BY-4.0", "MIT", "proprietary"]
-RAW_STEPS = ("html-to-text", "mojibake", "boilerplate-lines", "mask-pii", "url-block-list", "license-allow-list", "date-slice")
+RAW_STEPS = ("html-to-text", "mojibake", "boilerplate-lines", "mask-pii", "url-block-list", "license-allow-list", "date-slice", "domain-urls")
 
 
 def raw_corpus() -> pa.Table:
@@ -109,6 +110,31 @@ def corpus() -> pa.Table:
     scores = pa.array([None if i % 11 == 0 else (i * 37 % 10) / 10 for i in range(len(TEXTS))], pa.float32())
     table = documents(TEXTS, domain=domains, score=scores)
     return table.set_column(table.schema.get_field_index("lang"), table.schema.field("lang"), pa.array(langs, pa.string()))
+
+
+COUNTED_STEPS = ("cluster-size-counts", "rehydrate")
+
+
+def counted_corpus() -> pa.Table:
+    """The same, as duplicates were removed and filters did their work: of small and of large clusters they removed most."""
+    table = corpus()
+    size_D = [(i * i + 3 * i) % 11 + 1 if i % 13 else 1 for i in range(table.num_rows)]
+    langs = table["lang"].to_pylist()
+    now = Counter(zip(langs, size_D, strict=True))
+    before = {(lang, size): documents * (2 + abs(size - 6) % 5) for (lang, size), documents in now.items()}
+    in_all = {lang: sum(documents for (of, _), documents in before.items() if of == lang) for lang in langs}
+    counts = {
+        "cluster_size": [size if i % 13 else None for i, size in enumerate(size_D)],
+        "size_documents": [before[lang, size] for lang, size in zip(langs, size_D, strict=True)],
+        "group_documents": [in_all[lang] for lang in langs],
+    }
+    for name, values in counts.items():
+        table = table.append_column(name, pa.array(values, pa.int64()))
+    return table
+
+
+def documents_for(name: str) -> pa.Table:
+    return raw_corpus() if name in RAW_STEPS else counted_corpus() if name in COUNTED_STEPS else corpus()
 
 
 FILES = Path("tests/golden/files")  # made by make_files.py, once; the cases name them from the project's folder
@@ -154,6 +180,11 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "license-allow-list": [{"allow": ["CC-BY-*", "mit"]}, {"allow": ["MIT"], "allow_unknown": True, "skip_domains": ["skipped"]}],
     "date-slice": [{"first": "2019-02-01", "keep_unknown": True}, {"first": "2019-01-01", "last": "2019-12-31", "skip_domains": ["skipped"]}],
     "exact-duplicates": [{}, {"skip_domains": ["skipped"]}],
+    "cluster-size-counts": [{"by": None}, {"skip_domains": ["skipped"]}],
+    "rehydrate": [
+        {"copies_from_size": {2: 3, 4: 10, 9: 2}, "by": "domain"},
+        {"min_documents": 8, "max_copies": 6},
+    ],
     "near-duplicates": [{}, {"min_similarity": 0.8}, {"ngram_words": 2, "bands": 20, "rows": 4, "skip_domains": ["skipped"]}],
     "line-duplicates": [{"max_documents": 2}, {}, {"unit": "paragraph", "max_documents": 1, "skip_domains": ["skipped"]}],
     "decontaminate": [
@@ -173,6 +204,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "score-sampling": [{"score": "score", "fraction": 0.4, "temperature": 0.2, "skip_domains": ["skipped"]}],
     "combine-scores": [{"weights": {"score": 2}, "weights_by_domain": {"edited": {"score": -1}}}, {"weights": {"score": 1}, "scale": "rank"}],
     "quadmix": [{"score": "score", "function": {"steepness": 5, "threshold": 0.5, "exponent": 1.5, "base_rate": 0.2}, "skip_domains": ["skipped"]}],
+    "score-bins": [{"score": "score", "bins": 3}, {"score": "score", "skip_domains": ["skipped"]}],
     "dsir": [{"target": {"domains": ["edited"]}, "skip_domains": ["skipped"]}],
     "ngram-perplexity": [{"reference": {"domains": ["edited"]}, "order": 3, "skip_domains": ["skipped"]}],
     "model-perplexity": [{"model": file("lm", "name"), "max_tokens": 16}],
@@ -180,6 +212,18 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "huggingface-classifier": [{"model": file("classifier", "name"), "label": "good", "max_tokens": 16}],
     "preselect": [{"losses": file("losses.csv"), "models": ["small", "middle", "large"], "share": 0.4, "classifier": _CLASSIFIER}],
     "clusters": [{"clusters": 4, "dimensions": 8, "skip_domains": ["skipped"]}, {"clusters": 3, "set_domain": False}],
+    "climb-clusters": [
+        {"clusters": 8, "dimensions": 8, "score": "score", "min_mean_score": 0.4, "merged_clusters": 3, "skip_domains": ["skipped"]},
+        {"clusters": 8, "dimensions": 8, "score": "score", "min_mean_score": 0.3, "max_distance": 0.9, "set_domain": False},
+    ],
+    "domain-column": [
+        {"column": "lang", "domains": {"en": "english", "fr": "foreign"}},
+        {"column": "score", "domains": {"0": "low"}, "otherwise": "other"},
+    ],
+    "domain-urls": [
+        {"hosts": {"example.com": "example", "org": "organisations"}},
+        {"map_files": [file("domains.txt")], "otherwise": "web", "skip_domains": ["skipped"]},
+    ],
     "edit-programs": [{"programs": file("programs.jsonl")}, {"programs": file("programs.jsonl"), "invalid": "drop"}],
     "rewrite": [{"endpoint": {"url": "http://127.0.0.1:9/v1", "model": "none"}, "score": "score", "below": 0}],  # asks for none; tests/tasks/steps
 }

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pydantic import TypeAdapter
@@ -22,7 +21,7 @@ from tasks.steps.base import StepConfig, StepContext
 from tasks.steps.config import Step
 from tasks.steps.pipeline import run_steps
 from tests.conftest import PROJECT
-from tests.golden.step_cases import CASES, RAW_STEPS, corpus, place_files, raw_corpus
+from tests.golden.step_cases import CASES, documents_for, place_files
 
 GOLDEN = Path(__file__).parent / "steps.json"
 STEPS: dict[str, type[StepConfig]] = {get_args(step.model_fields["step"].annotation)[0]: step for step in get_args(get_args(Step)[0])}
@@ -72,10 +71,6 @@ def behaviour(name: str, directory: Path) -> Behaviour:
         result = step.model_dump(mode="json", exclude=GATES), *outcome(step, directory / str(case))
         digests.append(hashlib.blake2b(json.dumps(rounded(result)).encode(), digest_size=16).hexdigest())
     return Behaviour(version=STEPS[name].version, digests=tuple(digests))
-
-
-def documents_for(name: str) -> pa.Table:
-    return raw_corpus() if name in RAW_STEPS else corpus()
 
 
 def step_of(name: str, settings: dict[str, Any]) -> StepConfig:

@@ -38,6 +38,19 @@ def test_the_chunked_loss_and_its_gradients_are_those_of_cross_entropy(rows_at_o
     torch.testing.assert_close(torch.autograd.grad(3 * loss, (x, weight)), expected_gradients)
 
 
+def test_sequences_count_in_the_loss_and_its_gradients_as_asked(monkeypatch):
+    monkeypatch.setitem(proxy_lm.LOGITS_AT_ONCE, "cpu", 7 * VOCAB)  # chunks that end within sequences
+    model, token_ids, counts = ProxyLM(GROUPED, VOCAB, seed=0), torch.randint(0, VOCAB, (3, 11)), torch.tensor([0.5, 2.0, 0.0])
+    inputs, targets = token_ids[:, :-1], token_ids[:, 1:]
+    losses = F.cross_entropy(model(inputs).transpose(1, 2), targets, reduction="none").mean(dim=1)
+    expected = (counts * losses).mean()
+    loss = model(inputs, targets, counts)
+    torch.testing.assert_close(loss, expected)
+    parameters = list(model.parameters())
+    torch.testing.assert_close(torch.autograd.grad(loss, parameters), torch.autograd.grad(expected, parameters))
+    assert torch.equal(model(inputs, targets, torch.ones(3)), model(inputs, targets))
+
+
 def test_a_token_does_not_see_what_comes_after_it():
     model = ProxyLM(GROUPED, VOCAB, seed=0)
     token_ids = torch.randint(0, VOCAB, (1, 20))

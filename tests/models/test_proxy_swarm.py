@@ -60,6 +60,7 @@ def test_losses_and_gradients_are_those_of_each_model_alone(shape):
             torch.testing.assert_close(gradient[index], parameter.grad, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_after_200_steps_each_is_what_it_would_be_alone():
     """On a CPU to the bit."""
     batches = tokens(members=3, steps=STEPS)

@@ -16,6 +16,7 @@ LOSSES = {  # at these, at a quarter, and what the authors predict there
 }
 
 
+@pytest.mark.slow
 def test_the_loss_at_a_quarter_is_predicted_from_larger_shares(capsys):
     """Three coefficients from four losses, of which one is at the end of the range: as near as the authors' 0.05%."""
     law = FixedLaw(DomainLoss(), {"s1T": 0.1})  # one budget, which counts as 1: its exponent is no matter

@@ -30,6 +30,7 @@ TOLERANCE = 0.25  # of those: what stopping by the test set may gain
 PILE_CC = {"linear": (90.2, 89.3), "lightgbm": (98.9, 98.5)}  # at 1M and at 60M
 
 
+@pytest.mark.slow
 def test_trees_rank_as_published(capsys):
     train, test = training(), held_out("1m")
     fitted = {name: BoostedTrees().fit(train, np.array([one == name for one in train.loss_names], dtype=float)) for name in PUBLISHED}
@@ -42,6 +43,7 @@ def test_trees_rank_as_published(capsys):
         assert ours[name] == pytest.approx(published, abs=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_pile_cc_at_both_scales(capsys):
     train, tests = training(), [held_out("1m"), held_out("60m")]
     laws = {"linear": Linear(("weights",), penalty=0.0), "lightgbm": BoostedTrees(learning_rate=0.01, rounds=1000)}

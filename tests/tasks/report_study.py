@@ -16,7 +16,8 @@ from tasks.fit import fit
 from tasks.run_directory import RunResult
 from tasks.steps.funnel import FlowCounter
 from tasks.study import Study
-from tasks.tokenize_corpus import DomainTokens, TokensManifest
+from tasks.tokenize_corpus import tokenize_corpus
+from tasks.train_tokenizer import train_bpe
 from tests.tasks.sample_run import run_result
 
 TEXTS = {
@@ -45,11 +46,14 @@ STEPS = {
         "gopher-quality": [("min_words", 31.0, 50.0), ("max_hash_ratio", 0.22, 0.1)],
         "exact-duplicates": [("exact duplicate", None, None)],
         "near-duplicates": [("near-duplicate", 0.86, 0.8)],
+        "decontaminate": [("overlaps with heldout/legal", 0.75, 0.5)],
     },
     "quality": {"quality-classifier": [], "top-fraction": [("below the top fraction", 0.18, 0.55)]},
 }
 # how much each mixture's log-loss lies above clean-natural's
 EFFECTS = {"raw-natural": 0.05, "clean-natural": 0.0, "clean-uniform": -0.045, "quality-uniform": -0.12}
+FOUND = {"benchmark": "heldout/legal", "item": "legal/58", "documents": 2}
+PIECE = "redistribution and use in source and binary forms with"
 SHARES = {"raw": 1.0, "clean": 0.71, "quality": 0.38}  # of the pool's tokens
 SIZES = {"30k": 96_000, "100k": 230_000, "300k": 505_000}
 TARGET = (10e6, 200e6)
@@ -80,7 +84,9 @@ def write_study(diverged: str = "raw-natural/300k-3x-seed2") -> Study:
     """Writes data/ and results/ of a whole study into the current directory."""
     chance = random.Random(0)
     _write_corpora(chance)
-    _write_tokens()
+    train_bpe(iter(TEXTS.values()), 400).save_pretrained(layout.TOKENIZER)
+    for recipe in SHARES:
+        tokenize_corpus(study(), recipe)
     losses = _write_runs(chance, diverged)
     _write_evaluations(chance, losses)
     fit(study())
@@ -93,6 +99,9 @@ def _write_corpora(chance: random.Random) -> None:
     _write_corpus("raw", pool, {}, chance, 0)
     clean = _write_corpus("clean", pool, STEPS["clean"], chance, 0.09)
     _write_corpus("quality", clean, STEPS["quality"], chance, 0.45)
+    overlap = {"document": "legal/3", "beginning": TEXTS["legal"], "benchmark": "heldout/legal", "item": "legal/58", "share": 0.75, "words": 9}
+    found = {"benchmarks": {"heldout/legal": {"items": 5, "judged": 4, "documents": 2}}, "items": [FOUND], "sample": [overlap | {"text": PIECE}]}
+    write_json(layout.CORPORA / "clean" / "steps.json", [{"step": "decontaminate", "position": 5, "record": found}])
     record = {"auc": 0.9137, "calibration": [{"num_texts": 40, "mean_score": 0.25, "reference_share": 0.2}]}
     write_json(layout.CORPORA / "quality" / "steps.json", [{"step": "quality-classifier", "position": 0, "record": record}])
 
@@ -111,6 +120,10 @@ def _write_corpus(name: str, rows: list[dict], steps: dict[str, list], chance: r
         flows.count(position, "removed", pa.Table.from_pylist(gone, REMOVED_SCHEMA))
         removed += gone
     write_shards(layout.kept(name), [pa.Table.from_pylist(rows, DOCUMENT_SCHEMA)], DOCUMENT_SCHEMA)
+    if name == "pool":  # held-out documents lie apart
+        heldout = [row for row in removed if row["step"] == "heldout"]
+        write_shards(layout.HELDOUT, [pa.Table.from_pylist(heldout, DOCUMENT_SCHEMA)], DOCUMENT_SCHEMA)
+        removed = [row for row in removed if row not in heldout]
     write_shards(layout.removed(name), [pa.Table.from_pylist(removed, REMOVED_SCHEMA)], REMOVED_SCHEMA)
     write_json(layout.funnel(name), [row.model_dump() for row in flows.rows(list(steps or {"input": []}))])
     return rows
@@ -120,16 +133,6 @@ def _document(chance: random.Random, number: int, source: str) -> dict:
     domain = SOURCES[source]
     text = "\n\n".join([TEXTS[domain]] * chance.randint(1, 6)) + f"\n\n({source} {chance.randint(1, 9999)})"
     return {"id": f"{source}/{number}", "text": text, "source": source, "domain": domain, "license": LICENSES.get(source)}
-
-
-def _write_tokens() -> None:
-    for recipe in SHARES:
-        domains = {
-            domain: DomainTokens(documents=tokens // 220, tokens=tokens, bytes=3 * tokens, md5="0" * 32)
-            for domain, tokens in _tokens_by_domain(recipe).items()
-        }
-        manifest = TokensManifest(vocab_size=2048, dtype="uint16", end_of_text_id=0, domains=domains)
-        write_json(layout.TOKENS / recipe / "manifest.json", manifest.model_dump())
 
 
 def _tokens_by_domain(recipe: str) -> dict[str, int]:

@@ -39,6 +39,8 @@ def test_what_one_recipe_drops_of_what_another_keeps(curated, capsys):
     assert (notes.documents, notes.values, notes.threshold) == (10, (2, 2, 2), 50)
     assert notes.bytes == 10 * len("0 short")
     assert all(re.fullmatch(r"\d short", shown.beginning) for shown in notes.sample)
+    assert [(of.domain, of.documents, of.dropped_documents, of.dropped_bytes) for of in diff.domains] == [("notes", 10, 10, 70), ("web", 40, 0, 0)]
+    assert notes.tokens is None and {(of.tokens, of.dropped_tokens) for of in diff.domains} == {(None, None)}, "nothing is tokenized here"
     print_diff(curated, "loose", "strict")
     assert capsys.readouterr().out.startswith(
         "'strict' drops 10 of the 50 documents that 'loose' keeps (0.0 MB); rewrites 0.\n\ngopher-quality, too few"

@@ -5,6 +5,7 @@ import yaml
 
 from models.frozen import StudyError
 from models.ladder import PRESETS, num_params
+from models.weight_hooks.doremi import DoReMi
 from tasks import layout
 from tasks.atomic import write_json
 from tasks.plan import plan_study, tokenized_recipes
@@ -60,6 +61,11 @@ def test_counts_runs_tokens_and_flops(study):
     assert plan.tokens == 2 * small.tokens + 2 * large.tokens
     assert plan.train_flops == small.train_flops + large.train_flops > 6 * 2 * small.tokens * small.num_params_non_embedding
     assert not plan.tokens_are_counted and plan.epochs == () and plan.seconds is None and plan.price is None
+
+
+def test_what_a_hook_measures_against_is_a_run_too(study):
+    hooked = study.model_copy(update={"mixtures": study.mixtures | {"h": study.mixtures["m"].model_copy(update={"hook": DoReMi()})}})
+    assert plan_study(hooked).runs == 3 * plan_study(study).runs
 
 
 def test_epochs_at_both_scales(tokenized):

@@ -12,16 +12,20 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import yaml
+from tokenizers import Tokenizer
 
 from models.frozen import StudyError
 from tasks import layout
 from tasks.atomic import read_json, write_json
-from tasks.documents import DOCUMENT_SCHEMA, write_shards
+from tasks.documents import DOCUMENT_SCHEMA, read_shards, write_shards
 from tasks.report import report
+from tasks.report_page import removed_tokens
 from tasks.report_page.evidence import gather
+from tasks.report_page.flows import funnel_by_source
 from tasks.report_page.plan_and_actual import rungs
 from tasks.report_page.plot_tables import plot_tables
 from tasks.report_page.svg import MARKERS, Series
+from tasks.tokenize_corpus import tokenize_corpus
 from tests.conftest import PROJECT
 from tests.tasks import report_study
 
@@ -140,7 +144,7 @@ def test_what_a_classifier_is_worth_is_told(written):
 
 def test_same_study_same_bytes(folder):
     first = written_files()
-    assert len(first) == 11
+    assert len(first) == 13
     report(report_study.study())
     assert written_files() == first
 
@@ -154,16 +158,21 @@ def test_same_bytes_in_another_process(folder):
 
 
 def test_text_is_never_markup(folder):
-    document = {"id": f"x/{HOSTILE}", "text": HOSTILE, "source": "encyclopedia", "domain": "encyclopedia", "license": HOSTILE}
+    document = {"id": f"x/{HOSTILE}", "text": HOSTILE, "source": "encyclopedia", "domain": "hostile", "license": HOSTILE}
     for corpus in ("pool", "raw"):
-        write_shards(layout.kept(corpus), [pa.Table.from_pylist([document], DOCUMENT_SCHEMA)], DOCUMENT_SCHEMA)
+        write_shards(layout.kept(corpus), [*read_shards(layout.kept(corpus)), pa.Table.from_pylist([document], DOCUMENT_SCHEMA)], DOCUMENT_SCHEMA)
+    tokenize_corpus(report_study.study(), "raw")
+    found = read_json(layout.CORPORA / "clean/steps.json")
+    found[0]["record"]["sample"][0] |= {"text": HOSTILE, "document": HOSTILE}
+    write_json(layout.CORPORA / "clean/steps.json", found)
     change_verdict(sentence=HOSTILE, to_tell=HOSTILE, warnings=[HOSTILE])
     report(report_study.study().model_copy(update={"question": HOSTILE}))
     parsed = Page(page())
     assert not {tag for tag, _ in parsed.elements} & {"script", "img", "pre"}
     assert not [name for _, attributes in parsed.elements for name in attributes if name.startswith("on")]
     shown = HOSTILE.replace("\x00", "␀").replace("\u202e", "⟨U+202E⟩")
-    assert shown in "".join(parsed.text["bdi"])
+    assert "".join(parsed.text["bdi"]).count(shown) >= 3, "among the pool's documents, and among those that `clean` does not have"
+    assert shown in "".join(parsed.text["mark"])
     assert "\x00" not in page()
     assert "\u202e" not in page()
 
@@ -259,6 +268,73 @@ def test_plots_hold_what_the_stages_wrote(folder):
     assert float(weights["weight"]) == pytest.approx(1 / 7)
     assert float(weights["target_tokens"]) == pytest.approx(200e6 / 7)
     assert {(row["metric"] == "accuracy", row["chance"]) for row in plot("benchmarks")} == {(True, "0.25"), (False, "")}
+
+
+def tokenized(paths: str, **of: str) -> int:
+    """Tokens of the documents in shards, ends of text included, by the study's tokenizer."""
+    tokenizer = Tokenizer.from_file(str(layout.TOKENIZER / "tokenizer.json"))
+    texts = pl.read_parquet(paths).filter(**of)["text"].to_list()
+    return sum(len(encoding.ids) + 1 for encoding in tokenizer.encode_batch(texts))
+
+
+def test_tokens_are_counted_through_every_step_of_every_source(folder):
+    for source in ("verses", "legal"):
+        steps = [row for row in plot("funnel_by_source") if row["recipe"] == "quality" and row["source"] == source]
+        assert [row["counted"] for row in steps] == ["true"] * len(steps)
+        removed = [tokenized("data/heldout/*.parquet", source=source)]
+        for corpus, names in report_study.STEPS.items():
+            removed += [tokenized(f"data/corpora/{corpus}/removed/*.parquet", source=source, step=step) for step in names if step != "heldout"]
+        behind = tokenized("data/corpora/quality/kept/*.parquet", source=source)
+        assert [int(row["tokens"]) for row in steps] == [behind + sum(removed[order:]) for order in range(len(removed) + 1)]
+    (reason,) = [row for row in plot("removed") if (row["step"], row["reason"], row["source"]) == ("gopher-quality", "min_words", "legal")]
+    assert int(reason["tokens"]) == tokenized("data/corpora/clean/removed/*.parquet", reason="min_words", source="legal")
+
+
+def test_an_estimate_is_called_one(folder, monkeypatch):
+    monkeypatch.setattr(removed_tokens, "TOKENIZED_BYTES", 1)  # one document of each group
+    rewritten = pl.read_parquet("data/corpora/clean/removed/*.parquet").with_columns(text=pl.col("text") + "!")
+    rewritten.write_parquet("data/corpora/clean/removed/part-00000.parquet")
+    (found,) = (
+        removed_tokens.removed_tokens("clean", "raw", 0, removed_tokens.study_tokenizer()).filter(reason="min_words", source="legal").to_dicts()
+    )
+    of = {"reason": "min_words", "source": "legal"}
+    assert found["documents"] == rewritten.filter(**of).height > 1 and not found["counted"]
+    assert found["tokens"] == pytest.approx(tokenized("data/corpora/clean/removed/*.parquet", **of), rel=0.1)
+
+
+def test_before_a_step_that_rewrote_there_were_as_many_tokens_per_byte(folder):
+    rows = read_json(layout.funnel("clean"))
+    for row in rows:
+        if row["step"] == "normalize" and row["domain"] == "legal":
+            for flow in (row, row["by_source"]["legal"]):
+                flow["bytes_in"] *= 2
+    write_json(layout.funnel("clean"), rows)
+    (before, after) = funnel_by_source(gather(report_study.study())).filter(recipe="clean", source="legal").to_dicts()[2:4]
+    assert (before["step"], before["counted"], after["counted"]) == ("near-heldout", True, True), "raw is tokenized, so the pool is counted"
+    study = report_study.study()
+    recipes = {name: recipe for name, recipe in study.recipes.items() if name != "raw"}
+    mixtures = {name: mixture for name, mixture in study.mixtures.items() if mixture.recipe in recipes}
+    alone = study.model_copy(update={"recipes": recipes, "mixtures": mixtures})
+    (before, after) = funnel_by_source(gather(alone)).filter(recipe="clean", source="legal").to_dicts()[2:4]
+    assert (before["tokens"], before["counted"], after["counted"]) == (2 * after["tokens"], False, True)
+
+
+def test_what_decontamination_found_is_shown(written):
+    page = Page((written / "report/index.html").read_text())
+    assert "heldout/legal legal/58 2" in page.words("td")
+    assert page.words("mark") == report_study.PIECE
+    assert "legal/58 decontaminate" not in page.words("td"), "it is no number that a step learned"
+
+
+def test_recipes_are_compared_with_what_they_continue_and_with_their_neighbours(written):
+    page = Page((written / "report/index.html").read_text())
+    headings = re.findall(r"\w+ drops [\d,]+ of the [\d,]+ documents that \w+ keeps", page.words("h3"))
+    kept = {name: pl.read_parquet(written / f"data/corpora/{name}/kept/*.parquet").height for name in ("raw", "clean", "quality")}
+    assert headings == [
+        f"{drops} drops {kept[keeps] - kept[drops]} of the {kept[keeps]} documents that {keeps} keeps"
+        for keeps, drops in (("clean", "quality"), ("raw", "clean"))
+    ]
+    assert page.words("td").count("top-fraction below the top fraction") > 1
 
 
 def test_what_lies_beside_the_study_is_left_out(folder):

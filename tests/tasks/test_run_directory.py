@@ -3,8 +3,9 @@ import pytest
 from models.hardware import Hardware
 from models.ladder import PRESETS
 from models.training_plan import TrainingConfig
+from models.weight_hooks.doremi import DoReMi
 from tasks import run_directory
-from tasks.run_directory import CODE, RunDirectory, RunSpec, code_md5
+from tasks.run_directory import CODE, RunDirectory, RunSpec, StageWeights, code_md5
 
 SPEC = RunSpec(
     shape=PRESETS["30k"],
@@ -25,7 +26,11 @@ OTHERS = {
     "shortest_budget_tokens": 50_000,
     "training": TrainingConfig(weight_decay=0.2),
     "weights_by_domain": {"a": 0.4, "b": 0.6},
+    "stages": (StageWeights(after=0.9, weights_by_domain={"a": 1.0}),),
     "max_epochs": 4.0,
+    "hook": DoReMi(),
+    "withheld_sequences": 32,
+    "simulated_tokens": 1e9,
     "tokens_md5_by_domain": {"a": "1", "b": "3"},
     "initialization_seed": 2,
     "data_seed": 2,

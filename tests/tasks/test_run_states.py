@@ -8,7 +8,8 @@ import pytest
 
 from models.ladder import Ladder
 from tasks import layout
-from tasks.pretrain import LAUNCHES, PlannedRun
+from tasks.launches import LAUNCHES
+from tasks.pretrain import PlannedRun
 from tasks.run_states import RunStanding, State, run_standings
 from tasks.study import Mixture, Study
 from tests.tasks import trained_study

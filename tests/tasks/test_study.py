@@ -33,6 +33,18 @@ def changed(tmp_path, path: str, value):
         ("hardware/ranks", 0, r"'hardware.ranks' is 0: input should be greater than 0"),
         ("mixtures/raw-natural/weights", {"code": 0.5, "legal": 0.4}, r"mixtures.raw-natural.*: weights sum to 0.9, not to 1"),
         ("mixtures/raw-natural/weights", {"code": 1.5, "legal": -0.5}, r"weights must not be negative: \{'legal': -0.5\}"),
+        ("mixtures/raw-natural/hook", {"hook": "dormi"}, r"'mixtures.raw-natural.hook' is .*'dormi'.* expected tags: 'doremi', 'skill-it', 'aioli'"),
+        ("mixtures/raw-natural/hook", {"hook": "doremi", "window": 3}, r"unknown key 'mixtures.raw-natural.hook.doremi.window'"),
+        (
+            "mixtures/raw-natural",
+            {"recipe": "raw", "weights": "natural", "stages": [{"after": 0.9, "weights": "uniform"}], "hook": {"hook": "aioli"}},
+            r"mixtures.raw-natural: the hook 'aioli' sets the weights while a run trains, and so do stages: leave one out",
+        ),
+        (
+            "swarms",
+            {"s": {"recipe": "raw", "size": "30k", "tokens_per_parameter": 20, "hook": {"hook": "aioli"}}},
+            r"swarms.s: a swarm has no hook: a law of mixtures is fitted to runs whose weights stay",
+        ),
         (
             "mixtures/raw-natural/weights",
             {"coed": 1.0},

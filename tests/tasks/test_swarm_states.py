@@ -7,7 +7,8 @@ import pytest
 
 from tasks import layout
 from tasks.atomic import write_json
-from tasks.pretrain import LAUNCHES, PlannedRun, result_of
+from tasks.launches import LAUNCHES
+from tasks.pretrain import PlannedRun, result_of
 from tasks.run_states import State
 from tasks.study import Study, Swarm
 from tasks.swarm import planned_members, row_of, write_csv

@@ -11,7 +11,8 @@ from models.training_plan import TrainingConfig
 from tasks import layout
 from tasks.atomic import write_json
 from tasks.evaluation_table import BITS_PER_BYTE, EVALUATION_SCHEMA, HELDOUT
-from tasks.pretrain import LAUNCHES, PlannedRun, planned_runs, result_of
+from tasks.launches import LAUNCHES
+from tasks.pretrain import PlannedRun, planned_runs, result_of
 from tasks.run_directory import Launch, RunOutcome, RunResult
 from tasks.run_states import heldout_versions
 from tasks.study import Study

@@ -41,6 +41,7 @@ def test_the_joint_form_contains_the_additive_one():
     assert joint.log_prediction(same, columns) == pytest.approx(additive.log_prediction(TRUTH["additive"], columns), rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["additive", "joint"])
 def test_a_form_predicts_an_eight_times_larger_model_from_64_runs(form: Form):
     estimate = Joint(DOMAINS).estimate(table(form), QUICK)
@@ -108,6 +109,7 @@ def test_what_cannot_be_fitted_is_refused(columns: dict[str, np.ndarray], messag
         Joint(DOMAINS).estimate(columns, QUICK)
 
 
+@pytest.mark.slow
 def test_one_size_only_is_fitted_and_said_to_tell_nothing_about_size():
     estimate = Joint(DOMAINS).estimate(table("additive", 40, sizes=(1e8,)), QUICK)
     assert any("same N" in warning for warning in estimate.warnings)

@@ -49,6 +49,7 @@ def test_a_loss_without_a_law_is_doubted():
     assert any("badly" in warning for warning in Auto().fit(noise, np.ones(1)).warnings)
 
 
+@pytest.mark.slow
 def test_other_losses_are_evidence_but_no_part_of_the_target():
     runs, weights, truth = simulated(30, 4, [power, linear])
     other = replace(runs, losses_nt=runs.losses_nt + np.array([0.0, 100.0]))

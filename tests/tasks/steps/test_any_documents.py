@@ -40,6 +40,8 @@ def corpus(texts: list[str]) -> pa.Table:
     for name, shift in (("url", 1), ("date", 2), ("license", 3)):
         values = pa.array([(texts[shift:] + texts[:shift])[i][:100] or None for i in range(len(texts))], pa.string())
         table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), values)
+    for name, counted in (("cluster_size", 1), ("size_documents", 10), ("group_documents", 100)):
+        table = table.append_column(name, pa.repeat(pa.scalar(counted, pa.int64()), len(texts)))
     return table.append_column("score", pa.array([i / 10 if i % 4 else None for i in range(len(texts))], pa.float32()))
 
 
@@ -78,6 +80,7 @@ def test_every_document_is_kept_or_removed_for_a_reason(name: str):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_hostile_documents_take_linear_time(name: str):
     """Eight times the text may take sixteen times as long."""

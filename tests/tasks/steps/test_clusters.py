@@ -10,7 +10,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from models.frozen import Name, StudyError
-from tasks.steps.clusters import Clusters
+from tasks.steps.climb_clusters import ClimbClusters
+from tasks.steps.clusters import Clusters, ClusterStep
 from tasks.steps.pinned import pinned_sha256
 from tasks.steps.pretrained import Pretrained
 from tests.models.test_quality_classifier import COMMON, MUSIC, RIVER, texts
@@ -23,7 +24,7 @@ TOPIC_D = np.repeat([0, 1, 2], [120, 90, 60])
 STEP = Clusters(step="clusters", clusters=3, dimensions=8)
 
 
-def clustered(step: Clusters, shards: list[pa.Table], directory) -> tuple[pa.Table, dict]:
+def clustered(step: ClusterStep, shards: list[pa.Table], directory) -> tuple[pa.Table, dict]:
     directory.mkdir()
     context = replace(CONTEXT, directory=directory)
     state = step.reduce([step.map(shard, replace(context, shard=i)) for i, shard in enumerate(shards)], context)
@@ -94,3 +95,50 @@ def test_what_can_not_be_clustered_is_refused(some, sentence, tmp_path):
 def test_equal_documents_are_one_cluster(tmp_path):
     found, _ = clustered(STEP, [documents(["alpha beta", "gamma delta"] * 10)], tmp_path / "a")
     assert len(set(found["cluster"].to_pylist())) == 2
+
+
+def test_one_word_is_enough(tmp_path):
+    found, _ = clustered(Clusters(step="clusters", clusters=2), [documents(["word", "", "word", "-"])], tmp_path / "a")
+    first, second, *others = found["cluster"].to_pylist()
+    assert first != second and others == [first, second]
+
+
+def climb(score_of_topic: list[float | None], min_mean_score: float = 0.5, **settings) -> tuple[ClimbClusters, pa.Table]:
+    scores = pa.array([score_of_topic[topic] for topic in TOPIC_D], pa.float32())
+    fixed = {"step": "climb-clusters", "clusters": 9, "dimensions": 8, "score": "score"}
+    return ClimbClusters.model_validate(fixed | settings | {"min_mean_score": min_mean_score}), CORPUS.append_column("score", scores)
+
+
+def test_bad_clusters_go_and_near_ones_are_merged(tmp_path):
+    step, corpus = climb([0.9, 0.1, 0.6], merged_clusters=2)
+    tmp_path.joinpath("a").mkdir()
+    context = replace(CONTEXT, directory=tmp_path / "a")
+    state = step.reduce([step.map(corpus, context)], context)
+    kept, removed = apply(step, corpus, context, state)
+    topic_of = dict(zip(CORPUS["id"].to_pylist(), TOPIC_D.tolist(), strict=True))
+    assert Counter(topic_of[id] for id in removed["id"].to_pylist()).most_common(1)[0][0] == 1
+    assert set(removed["reason"].to_pylist()) == {"cluster of low score"} and max(removed["value"].to_pylist()) < 0.5
+    clusters = Counter(zip(kept["domain"].to_pylist(), (topic_of[id] for id in kept["id"].to_pylist()), strict=True))
+    (river, rivers), (garden, gardens) = clusters.most_common(2)
+    assert (river[1], garden[1]) == (0, 2) and river[0] != garden[0] and rivers + gardens > 0.97 * 180
+    assert river[0].startswith("c0-") and set(river[0].split("-")[1:]) <= set(RIVER)
+    record = step.record(state)
+    assert record["clusters_dropped"] + sum(record["clusters_merged"]) == 9 and len(record["clusters_merged"]) == 2
+    assert record["documents_learned_from_dropped"] == removed.num_rows == len(CORPUS) - sum(record["documents_learned_from"].values())
+
+
+def test_near_is_what_a_distance_says_and_no_score_is_no_bad_one(tmp_path):
+    far, corpus = climb([None, None, 0.6], max_distance=2)
+    found, _ = clustered(far, [corpus], tmp_path / "far")
+    assert len(set(found["cluster"].to_pylist())) == 1 and found.num_rows == len(CORPUS)
+    near, _ = climb([None, None, 0.6], max_distance=0.01)
+    found, record = clustered(near, [corpus], tmp_path / "near")
+    assert len(set(found["cluster"].to_pylist())) == 9 and record["clusters_merged"] == [1] * 9
+
+
+def test_climbing_out_of_everything_is_refused(tmp_path):
+    step, corpus = climb([0.1, 0.2, 0.3], merged_clusters=2)
+    with pytest.raises(StudyError, match=r"drops all 9 clusters: their means of 'score' are at most 0.3; lower its min_mean_score 0.5"):
+        clustered(step, [corpus], tmp_path / "a")
+    with pytest.raises(ValueError, match="give one of them"):
+        climb([0.1, 0.2, 0.3], merged_clusters=2, max_distance=1)

@@ -9,6 +9,7 @@ from models.frozen import StudyError
 from tasks.steps.base import CorpusStep
 from tasks.steps.combine import CombineScores
 from tasks.steps.quadmix import QuadmixSampling, SamplingFunction
+from tasks.steps.score_bins import ScoreBins
 from tests.tasks.steps.some_documents import CONTEXT, apply, documents
 
 DRAWN = np.random.default_rng(0).normal(size=(2, 300))
@@ -93,6 +94,20 @@ def test_domains_may_have_functions_of_their_own_and_the_cut_changes_nothing():
     loose = QuadmixSampling(step="quadmix", score="first", function=SamplingFunction(steepness=9, threshold=0.7, exponent=1, base_rate=0.3))
     cut = through(loose, TABLE.slice(99), TABLE.slice(0, 99))
     assert pa.concat_tables(cut[::-1]).equals(through(loose, TABLE)[0])
+
+
+def test_domains_are_parted_by_score_into_equal_bytes():
+    """Of domain `a` 100 bytes, the best half in one document; of `b` all scores are equal."""
+    texts, scores = ["x" * 50, *["y" * 10] * 5, *["z"] * 4, "?"], [9.0, 5.0, 4.0, 3.0, 2.0, 1.0, *[7.0] * 4, None]
+    table = documents(texts, domain=["a"] * 6 + ["b"] * 4 + ["a"], score=pa.array(scores))
+    step = ScoreBins(step="score-bins", score="score", bins=5)
+    (kept,) = through(step, table)
+    assert kept["domain"].to_pylist() == ["a-q3", "a-q3", "a-q4", "a-q4", "a-q5", "a-q5", *["b-q5"] * 4, "a"]
+    assert step.finds_domains
+    cut = through(step, table.slice(4), table.slice(0, 4))
+    assert pa.concat_tables(cut[::-1]).equals(kept)
+    with pytest.raises(StudyError, match=r"'a{39}-q\d' is too long for a domain"):
+        through(step, documents(["t", "u"], domain="a" * 39, score=pa.array([1.0, 2.0])))
 
 
 def test_scores_that_are_no_numbers_can_not_be_ranked():

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pyarrow as pa
@@ -67,6 +68,15 @@ def test_nothing_to_look_for_and_a_missing_file_are_sentences():
         run(["text"], heldout=False, item_files=[])
     with pytest.raises(StudyError, match=r"there is no file quizz\.jsonl"):
         run(["text"], item_files=["quizz.jsonl"])
+
+
+def test_a_pinned_file_that_is_another_one_is_refused():
+    pinned = {"path": "quiz.jsonl", "sha256": sha256(Path("quiz.jsonl").read_bytes()).hexdigest()}
+    (_, removed), _ = run([f"{QUESTION} right"], item_files=[pinned])
+    assert removed["reason"].to_pylist() == ["overlaps with quiz"]
+    Path("quiz.jsonl").write_text(Path("quiz.jsonl").read_text().replace("asked11", "asked12"))
+    with pytest.raises(StudyError, match=r"decontaminate\.item_files: 'quiz\.jsonl' is not pinned, the sha256 is not"):
+        run(["text"], item_files=[pinned])
 
 
 def test_any_texts_are_kept_that_are_not_evaluated():

@@ -1,6 +1,8 @@
 import itertools
 import math
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -37,12 +39,13 @@ def test_the_weight_is_the_sum_of_log_ratios_of_all_ngrams():
     np.testing.assert_allclose(weighed(STEP, table)["log_importance"].to_numpy(), expected, rtol=1e-9)
 
 
-def test_the_draw_becomes_like_the_target_and_the_cut_changes_no_bit():
+def test_the_draw_becomes_like_the_target_and_the_cut_changes_no_bit(tmp_path: Path):
     whole = weighed(STEP, CORPUS)
     assert weighed(STEP, CORPUS.slice(77), CORPUS.slice(0, 77)).sort_by("id").equals(whole)
     sampling = ScoreSampling(step="score-sampling", score="log_importance", fraction=0.2, skip_domains=("rivers",))
-    state = sampling.reduce([sampling.map(whole.slice(40), CONTEXT)], CONTEXT)
-    drawn = apply(sampling, whole, CONTEXT, state).kept["id"].to_pylist()[40:]
+    context = replace(CONTEXT, directory=tmp_path)
+    state = sampling.reduce([sampling.map(whole.slice(40), context)], context)
+    drawn = apply(sampling, whole, context, state).kept["id"].to_pylist()[40:]
     assert sum(id >= "s#00240" for id in drawn) > 0.95 * len(drawn) == 0.95 * 52
 
 

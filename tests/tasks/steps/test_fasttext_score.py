@@ -22,13 +22,14 @@ def file(tmp_path_factory) -> PinnedFile:
     return PinnedFile(path=str(path), sha256=sha256_of(path))
 
 
-def test_a_label_is_a_filter_and_turned_round_an_inverse_filter(file):
+def test_a_label_is_a_filter_and_turned_round_an_inverse_filter(file, tmp_path):
+    context = replace(CONTEXT, directory=tmp_path)
     table = documents(texts(RIVER, 10, 5) + texts(MUSIC, 30, 6))
     scored = apply(FastTextScore(step="fasttext-score", model=file, label="reference", output="toxicity"), table).kept
     for band, stay in (({"start": 0.25}, range(10, 40)), ({"end": 0.25}, range(10))):
         step = ScoreBand.model_validate({"step": "score-band", "score": "toxicity", **band})
-        state = step.reduce([step.map(scored, CONTEXT)], CONTEXT)
-        assert [int(id[2:]) for id in apply(step, scored, CONTEXT, state).kept["id"].to_pylist()] == list(stay)
+        state = step.reduce([step.map(scored, context)], context)
+        assert [int(id[2:]) for id in apply(step, scored, context, state).kept["id"].to_pylist()] == list(stay)
 
 
 def test_a_label_that_is_none_is_refused(file):

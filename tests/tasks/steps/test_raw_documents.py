@@ -9,11 +9,12 @@ import pytest
 from models.frozen import StudyError
 from tasks.steps.boilerplate import BoilerplateLines
 from tasks.steps.dates import DateSlice
+from tasks.steps.hosts import host_of
 from tasks.steps.html import HtmlToText
 from tasks.steps.licenses import LicenseAllowList
 from tasks.steps.mojibake import Mojibake
 from tasks.steps.pii import MaskPii
-from tasks.steps.url_list import UrlBlockList, host_of
+from tasks.steps.url_list import UrlBlockList
 from tests.tasks.steps.some_documents import apply, documents, reasons
 
 
@@ -111,9 +112,9 @@ def test_urls_on_a_list_go(tmp_path: Path):
     ]
     assert reasons(apply(step, with_column("url", urls))) == ["host on the list"] * 2 + ["word on the list", "soft words on the list"]
     path.write_text("other.example\n")
-    with pytest.raises(StudyError, match="SHA-256"):
+    with pytest.raises(StudyError, match=r"hosts.txt' is not pinned, the sha256 is not 0000"):
         apply(UrlBlockList.model_validate({"step": "url-block-list", "host_files": [file | {"sha256": "0" * 64}]}), with_column("url", urls))
-    with pytest.raises(StudyError, match="can't be read"):
+    with pytest.raises(StudyError, match=r"url-block-list.host_files: there is nothing at 'nowhere.txt'"):
         apply(UrlBlockList.model_validate({"step": "url-block-list", "host_files": [file | {"path": "nowhere.txt"}]}), with_column("url", urls))
 
 

@@ -1,5 +1,7 @@
+import tempfile
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from models.frozen import StudyError
 from tasks.steps.band import ScoreBand
+from tasks.steps.base import StepContext
 from tasks.steps.draws import uniform
 from tasks.steps.quota import DomainQuota
 from tasks.steps.ranked import RankedSelection
@@ -22,8 +25,14 @@ def scored(scores: list[float | None], domain: str | list[str] = "d") -> pa.Tabl
     return documents([f"text {i}" for i in range(len(scores))], domain=domain, quality_score=pa.array(scores, pa.float32()).cast(pa.float32()))
 
 
+def bounds(step: RankedSelection, context: StepContext, *shards: pa.Table) -> pa.Table:
+    with tempfile.TemporaryDirectory() as directory:
+        context = replace(context, directory=Path(directory))
+        return step.reduce([step.map(shard, replace(context, shard=number)) for number, shard in enumerate(shards)], context)
+
+
 def select(step: RankedSelection, *shards: pa.Table) -> tuple[list[str], pa.Table]:
-    state = step.reduce([step.map(shard, CONTEXT) for shard in shards], CONTEXT)
+    state = bounds(step, CONTEXT, *shards)
     outcomes = [apply(step, shard, state=state) for shard in shards]
     return [id for kept, _ in outcomes for id in kept["id"].to_pylist()], pa.concat_tables([removed for _, removed in outcomes])
 
@@ -123,7 +132,7 @@ def test_a_quota_without_a_score_draws_the_same_documents_whatever_the_cut():
     kept, _ = select(step, table)
     assert len(kept) == 20
     assert select(step, table.slice(30), table.slice(0, 30))[0] == sorted(kept, key=lambda id: (id < "s#00030", id))
-    state = step.reduce([step.map(table, replace(CONTEXT, seed=1))], replace(CONTEXT, seed=1))
+    state = bounds(step, replace(CONTEXT, seed=1), table)
     assert apply(step, table, replace(CONTEXT, seed=1), state).kept["id"].to_pylist() != kept
 
 

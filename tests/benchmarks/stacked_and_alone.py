@@ -1,0 +1,77 @@
+"""Tokens per second of a swarm's members, stacked as tasks/swarm_worker.py would here, and of the same runs one after another in one process: each a
+`ProxyLM` and an AdamW of its own, without stacks, processes or DeepSpeed.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from models.hardware import Hardware
+from models.ladder import PRESETS
+from models.proxy_lm import ProxyLM
+from models.training_plan import TrainingConfig
+from tasks.run_directory import RunDirectory, RunSpec, SwarmLaunch
+from tasks.swarm_worker import Member, Stack, fastest_stack
+from tasks.tokenize_corpus import load_tokens
+
+STEPS = 4  # of each member and round
+BATCH_SEQUENCES = 16
+
+
+def tokens_per_second(
+    size: str, vocabulary: int, members: int, precision: str, sequence_length: int, rounds: int
+) -> tuple[int, list[float], list[float]]:
+    """How many were stacked, and the rates of each round, stacked and alone."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    batch_tokens = BATCH_SEQUENCES * sequence_length
+    spec = RunSpec(
+        shape=PRESETS[size],
+        vocab_size=vocabulary,
+        budget_tokens=100 * batch_tokens,
+        training=TrainingConfig.model_validate({"sequence_length": sequence_length, "batch_tokens": batch_tokens, "precision": precision}),
+        weights_by_domain={"one": 0.5, "two": 0.5},
+        max_epochs=None,
+        tokens_md5_by_domain={},
+        initialization_seed=1,
+        data_seed=1,
+        code_md5="benchmark",
+    )
+    RunDirectory(spec.key).write_spec(spec)
+    tokens = load_tokens(Path("tokens")).tokens_by_domain
+    launch = SwarmLaunch(shares=((spec.key,),), tokens="tokens", hardware=Hardware(ranks=1))
+    like = [Member(RunDirectory(spec.key), tokens) for _ in range(members)]
+    at_once = fastest_stack(like[0], members, launch, device)
+    stack = Stack(like[:at_once], launch.hardware, device)
+    model = ProxyLM(spec.shape, vocabulary, seed=1).to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+
+    def step_stack() -> float:
+        return stack.train_step()[0].sum().item()
+
+    def step_alone() -> float:
+        total = torch.zeros((), device=device)
+        for start in range(0, BATCH_SEQUENCES, stack.micro_sequences):
+            sequences = torch.from_numpy(like[0].stream.sequences(start, start + stack.micro_sequences)).to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                loss = model(sequences[:, :-1], sequences[:, 1:]) * (stack.micro_sequences / BATCH_SEQUENCES)
+            loss.backward()
+            total += loss.detach()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        return total.item()
+
+    stacked, alone = [], []
+    for _ in range(rounds + 1):  # the first warms up
+        stacked.append(at_once * batch_tokens / seconds_of(step_stack))
+        alone.append(batch_tokens / seconds_of(step_alone))
+    return at_once, stacked[1:], alone[1:]
+
+
+def seconds_of(step: Callable[[], float]) -> float:
+    began = time.perf_counter()
+    for _ in range(STEPS):
+        step()
+    return (time.perf_counter() - began) / STEPS
