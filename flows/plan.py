@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tasks.study_plan import EpochsPlan, RungPlan, StudyPlan
+from tasks.study_plan import EpochsPlan, RungPlan, StudyPlan, SwarmPlan
 
 PLAIN_WIDTH = 200  # characters of a line that no terminal limits
 UNKNOWN = "-"
@@ -32,6 +32,9 @@ def print_plan(plan: StudyPlan) -> None:
     headings = ("size", "budget", "1 batch tokens", "2 steps", "3 peak learning rate", "4 warm-up steps", "5 decay steps", "6 models averaged")
     headings += ("7 FLOPs per run", "steps shared")
     console.print(_table(console, headings, map(_derived, plan.rungs), text_columns=2))
+    if plan.swarms:
+        headings = ("swarm", "size", "budget", "parameters", "runs", "tokens per run", "tokens", "FLOPs", "time at most", "most epochs")
+        console.print(_table(console, headings, map(_swarm, plan.swarms), text_columns=3))
     if plan.epochs:
         headings = ("mixture", "domain", "weight", "unique tokens", "epochs of its longest run", "done", "epochs at the target")
         console.print(_table(console, headings, map(_domain, plan.epochs), text_columns=2))
@@ -79,6 +82,13 @@ def _rung(rung: RungPlan) -> tuple[str, ...]:
         f"{rung.trained.train_flops:.3g}",
         duration(rung.trained.seconds),
     )
+
+
+def _swarm(swarm: SwarmPlan) -> tuple[str, ...]:
+    runs = swarm.runs
+    all_of_them = (str(runs), f"{swarm.tokens:,}", f"{runs * swarm.tokens:,}", f"{runs * swarm.train_flops:.3g}") if runs else (UNKNOWN,) * 4
+    ends = (duration(swarm.seconds), _number(swarm.most_epochs, ".2f"))
+    return swarm.name, swarm.size, swarm.budget, f"{swarm.num_params:,}", *all_of_them, *ends
 
 
 def _derived(rung: RungPlan) -> tuple[str, ...]:

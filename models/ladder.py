@@ -5,38 +5,14 @@ parameters, embeddings once; a result states both.
 """
 
 from itertools import product
+from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from models.frozen import Frozen, nearest
-
-
-class ModelShape(Frozen):
-    """The shape of one proxy transformer (all but the vocabulary, which comes from the study's tokenizer)."""
-
-    num_layers: PositiveInt
-    d_model: PositiveInt
-    num_heads: PositiveInt
-    num_kv_heads: PositiveInt
-    d_ff: PositiveInt
-    tied_embeddings: bool = True
-
-    @property
-    def d_head(self) -> int:
-        return self.d_model // self.num_heads
-
-    @property
-    def d_kv(self) -> int:
-        return self.num_kv_heads * self.d_head
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
-        if self.d_model % (2 * self.num_heads):  # RoPE turns pairs
-            raise ValueError(f"d_model {self.d_model} must be a multiple of twice num_heads {self.num_heads}")
-        if self.num_heads % self.num_kv_heads:
-            raise ValueError(f"num_heads {self.num_heads} must be a multiple of num_kv_heads {self.num_kv_heads}")
-        return self
+from models.frozen import Frozen, Name, nearest
+from models.llama_config import read_llama_config
+from models.model_shape import ModelShape
 
 
 def _shape(num_layers: int, d_model: int, num_heads: int, d_ff: int, num_kv_heads: int | None = None, tied_embeddings: bool = True) -> ModelShape:
@@ -120,12 +96,20 @@ def budget_unit(config: Frozen, where: str) -> BudgetUnit:
     return given[0]
 
 
+class Checkpoint(Frozen):
+    """A Llama of Hugging Face's form, from which runs start."""
+
+    path: str = Field(description="folder with config.json, model.safetensors and tokenizer.json")
+    sha256: str | None = Field(default=None, description="of the folder's files' names and contents; left out, the error tells it")
+
+
 class LadderRun(Frozen):
     """One rung of the ladder: what a run is, before any data."""
 
     size: str
     budget: Budget
     seeds: Seeds
+    checkpoint: Checkpoint | None = None
 
     @property
     def seed(self) -> int:
@@ -138,7 +122,11 @@ class LadderRun(Frozen):
 
     @property
     def shape(self) -> ModelShape:
-        return PRESETS[self.size]
+        return read_llama_config(Path(self.checkpoint.path)).shape if self.checkpoint else PRESETS[self.size]
+
+    def vocab_size(self, of_tokenizer: int) -> int:
+        """A checkpoint may have more rows than its tokenizer has tokens."""
+        return read_llama_config(Path(self.checkpoint.path)).vocab_size if self.checkpoint else of_tokenizer
 
     def budget_tokens(self, vocab_size: int, sequence_length: int) -> int:
         return self.budget.tokens(self.shape, vocab_size, sequence_length)
@@ -147,7 +135,10 @@ class LadderRun(Frozen):
 class Ladder(Frozen):
     """Model sizes x token budgets x seeds."""
 
-    sizes: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="names of presets, smallest first")
+    sizes: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="names of presets, smallest first; and of checkpoints")
+    checkpoints: dict[Name, Checkpoint] = Field(
+        default={}, description="by name: trained models that runs start from (continual pretraining), with the study's tokenizer"
+    )
     tokens_per_parameter: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] | None = Field(
         default=None, description="token budgets, as multiples of the parameters of each size (embeddings included once); 20 is Chinchilla's"
     )
@@ -167,7 +158,8 @@ class Ladder(Frozen):
     def runs(self) -> tuple[LadderRun, ...]:
         """All runs, smallest first."""
         seeds = map(Seeds.of, self.seeds)
-        return tuple(LadderRun(size=size, budget=b, seeds=s) for size, b, s in product(self.sizes, self.budgets, seeds))
+        rungs = product(self.sizes, self.budgets, seeds)
+        return tuple(LadderRun(size=size, budget=b, seeds=s, checkpoint=self.checkpoints.get(size)) for size, b, s in rungs)
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
@@ -177,10 +169,13 @@ class Ladder(Frozen):
 
     @model_validator(mode="after")
     def _sizes_exist_in_order(self) -> Self:
+        known = [*PRESETS, *self.checkpoints]
+        if both := PRESETS.keys() & self.checkpoints.keys():
+            raise ValueError(f"checkpoints.{min(both)} has the name of a preset: give it another")
         for size in self.sizes:
-            if size not in PRESETS:
-                raise ValueError(f"size '{size}' is not known{nearest(size, PRESETS)}; known are {', '.join(PRESETS)}")
-        order = sorted(set(self.sizes), key=list(PRESETS).index)
+            if size not in known:
+                raise ValueError(f"size '{size}' is not known{nearest(size, known)}; known are {', '.join(known)}")
+        order = sorted(set(self.sizes), key=known.index)
         if list(self.sizes) != order:
             raise ValueError(f"sizes must be named once, smallest first: {', '.join(order)}")
         names = [run.name for run in self.runs()]

@@ -16,22 +16,32 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from models.dropout import Dropout
 from models.ladder import ModelShape
+from models.parametrisation import Parametrisation, is_embedding
 
-ROPE_BASE = 10_000.0  # arXiv 2104.09864 section 3.2.2
-NORM_EPSILON = 1e-5
 LOGITS_AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 27}  # elements of one chunk of logits in the loss: what a core caches, what fills a GPU
+
+NO_DROPOUT = Dropout(0.0, seed=0)
 
 
 class ProxyLM(nn.Module):
-    """A causal language model of one shape, initialised from `seed`, in fp32 on the CPU."""
+    """A causal language model of one shape, initialised from `seed`, in fp32 on the CPU.
 
-    def __init__(self, shape: ModelShape, vocab_size: int, seed: int):
+    Args:
+        mup_base: the shape whose learning rate is to be best here too; None for the standard parametrisation.
+        dropout: share of what each block adds to the residual stream, and of the embedding, that is set to zero in training. Say by
+            `model.dropout.first_sequence` where in the stream a batch stands.
+    """
+
+    def __init__(self, shape: ModelShape, vocab_size: int, seed: int, mup_base: ModelShape | None = None, dropout: float = 0.0):
         super().__init__()
         self.shape = shape
+        self.parametrisation = Parametrisation.of(shape, mup_base)
+        self.dropout = Dropout(dropout, seed)
         self.embed_tokens = nn.Embedding(vocab_size, shape.d_model)
-        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.num_layers))
-        self.norm = nn.RMSNorm(shape.d_model, eps=NORM_EPSILON)
+        self.layers = nn.ModuleList(Layer(shape, self.parametrisation.queries) for _ in range(shape.num_layers))
+        self.norm = nn.RMSNorm(shape.d_model, eps=shape.norm_epsilon)
         self.lm_head = LanguageModelHead(shape.d_model, vocab_size, bias=False)
         if shape.tied_embeddings:
             self.lm_head.weight = self.embed_tokens.weight
@@ -45,11 +55,14 @@ class ProxyLM(nn.Module):
         Attention stays where `documents_BL` is equal: a document sees the same as if it stood alone, since RoPE knows only distances."""
         mask_B1LL = None if documents_BL is None else mask_of(documents_BL)
         x_BLD = self.embed_tokens(token_ids_BL)
-        rotation = rotary_table(token_ids_BL.shape[1], self.shape.d_head, x_BLD)
-        for layer in self.layers:
+        rotation = rotary_table(token_ids_BL.shape[1], self.shape, x_BLD)
+        drops = self.dropout.share > 0 and self.training
+        x_BLD = self.dropout(x_BLD, place=0) if drops else x_BLD
+        for number, layer in enumerate(self.layers):
+            places = (self.dropout, 1 + 2 * number) if drops else ()
             step = partial(checkpoint, layer, use_reentrant=False) if self.recomputes else layer
-            x_BLD = step(x_BLD, rotation, mask_B1LL)
-        return self.lm_head(self.norm(x_BLD), targets_BL, counts_B)
+            x_BLD = step(x_BLD, rotation, mask_B1LL, *places)
+        return self.lm_head(scaled(self.norm(x_BLD), self.parametrisation.logits), targets_BL, counts_B)
 
     @torch.no_grad()
     def _initialise(self, generator: torch.Generator) -> None:
@@ -59,28 +72,32 @@ class ProxyLM(nn.Module):
         for name, parameter in self.named_parameters():  # a tied weight is named once
             if parameter.dim() == 2:
                 residual = name.endswith(("o_proj.weight", "down_proj.weight"))
-                parameter.normal_(0.0, deviation / math.sqrt(2 * self.shape.num_layers) if residual else deviation, generator=generator)
+                wider = self.parametrisation.embedding_deviation if is_embedding(name) else 1.0
+                parameter.normal_(0.0, deviation / math.sqrt(2 * self.shape.num_layers) if residual else wider * deviation, generator=generator)
 
 
 class Layer(nn.Module):
-    def __init__(self, shape: ModelShape):
+    def __init__(self, shape: ModelShape, scale_of_queries: float):
         super().__init__()
-        self.input_layernorm = nn.RMSNorm(shape.d_model, eps=NORM_EPSILON)
-        self.self_attn = Attention(shape)
-        self.post_attention_layernorm = nn.RMSNorm(shape.d_model, eps=NORM_EPSILON)
+        self.input_layernorm = nn.RMSNorm(shape.d_model, eps=shape.norm_epsilon)
+        self.self_attn = Attention(shape, scale_of_queries)
+        self.post_attention_layernorm = nn.RMSNorm(shape.d_model, eps=shape.norm_epsilon)
         self.mlp = FeedForward(shape)
 
-    def forward(self, x_BLD: Tensor, rotation: tuple[Tensor, Tensor], mask_B1LL: Tensor | None = None) -> Tensor:
-        x_BLD = x_BLD + self.self_attn(self.input_layernorm(x_BLD), rotation, mask_B1LL)
-        return x_BLD + self.mlp(self.post_attention_layernorm(x_BLD))
+    def forward(
+        self, x_BLD: Tensor, rotation: tuple[Tensor, Tensor], mask_B1LL: Tensor | None = None, dropout: Dropout = NO_DROPOUT, place: int = 0
+    ) -> Tensor:
+        x_BLD = x_BLD + dropout(self.self_attn(self.input_layernorm(x_BLD), rotation, mask_B1LL), place)
+        return x_BLD + dropout(self.mlp(self.post_attention_layernorm(x_BLD)), place + 1)
 
 
 class Attention(nn.Module):
     """Causal attention with fewer key and value heads than query heads (arXiv 2305.13245)."""
 
-    def __init__(self, shape: ModelShape):
+    def __init__(self, shape: ModelShape, scale_of_queries: float):
         super().__init__()
         self.d_head = shape.d_head
+        self.scale_of_queries = scale_of_queries
         self.grouped = shape.num_kv_heads != shape.num_heads
         self.q_proj = nn.Linear(shape.d_model, shape.d_model, bias=False)
         self.k_proj = nn.Linear(shape.d_model, shape.d_kv, bias=False)
@@ -88,7 +105,7 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(shape.d_model, shape.d_model, bias=False)
 
     def forward(self, x_BLD: Tensor, rotation: tuple[Tensor, Tensor], mask_B1LL: Tensor | None = None) -> Tensor:
-        q_BHLE = rotate(self._heads(self.q_proj(x_BLD)), *rotation)
+        q_BHLE = rotate(self._heads(scaled(self.q_proj(x_BLD), self.scale_of_queries)), *rotation)
         k_BKLE = rotate(self._heads(self.k_proj(x_BLD)), *rotation)
         v_BKLE = self._heads(self.v_proj(x_BLD))
         mixed_BHLE = F.scaled_dot_product_attention(q_BHLE, k_BKLE, v_BKLE, mask_B1LL, is_causal=mask_B1LL is None, enable_gqa=self.grouped)
@@ -117,9 +134,13 @@ class FeedForward(nn.Module):
         return self.down_proj(F.silu(self.gate_proj(x_BLD)) * self.up_proj(x_BLD))
 
 
-def rotary_table(length: int, d_head: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def scaled(x: Tensor, factor: float) -> Tensor:
+    return x if factor == 1 else x * factor
+
+
+def rotary_table(length: int, shape: ModelShape, like: Tensor) -> tuple[Tensor, Tensor]:
     """Cosines and sines [L, E] (arXiv 2104.09864, equation 34), computed in fp32 each time: a buffer would be cast with the model to bf16."""
-    frequencies_E2 = ROPE_BASE ** (-torch.arange(0, d_head, 2, device=like.device, dtype=torch.float32) / d_head)
+    frequencies_E2 = shape.rope_base ** (-torch.arange(0, shape.d_head, 2, device=like.device, dtype=torch.float32) / shape.d_head)
     angles_LE2 = torch.outer(torch.arange(length, device=like.device, dtype=torch.float32), frequencies_E2)
     angles_LE = torch.cat([angles_LE2, angles_LE2], dim=-1)
     return angles_LE.cos().to(like.dtype), angles_LE.sin().to(like.dtype)
@@ -193,6 +214,9 @@ def export_llama(model: ProxyLM, directory: Path, max_length: int) -> None:
     tensors = {name if name.startswith("lm_head") else f"model.{name}": tensor.contiguous() for name, tensor in model.state_dict().items()}
     if shape.tied_embeddings:
         del tensors["lm_head.weight"]
+    for name, tensor in tensors.items():  # a Llama has no factors of muP's: they go into its weights
+        factors = {"model.norm.weight": model.parametrisation.logits, "self_attn.q_proj.weight": model.parametrisation.queries}
+        tensors[name] = scaled(tensor, next((factor for end, factor in factors.items() if name.endswith(end)), 1.0))
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
     config = {
         "architectures": ["LlamaForCausalLM"],
@@ -204,8 +228,8 @@ def export_llama(model: ProxyLM, directory: Path, max_length: int) -> None:
         "num_attention_heads": shape.num_heads,
         "num_key_value_heads": shape.num_kv_heads,
         "max_position_embeddings": max_length,
-        "rms_norm_eps": NORM_EPSILON,
-        "rope_theta": ROPE_BASE,
+        "rms_norm_eps": shape.norm_epsilon,
+        "rope_theta": shape.rope_base,
         "tie_word_embeddings": shape.tied_embeddings,
         "dtype": str(model.norm.weight.dtype).removeprefix("torch."),
         "bos_token_id": None,

@@ -11,19 +11,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.dropout import Dropout
 from models.ladder import ModelShape
-from models.proxy_lm import NORM_EPSILON, LinearCrossEntropy, ProxyLM, logits_at_once, rotary_table, rotate
+from models.parametrisation import Parametrisation
+from models.proxy_lm import LinearCrossEntropy, ProxyLM, logits_at_once, rotary_table, rotate, scaled
 
 
 class ProxySwarm(nn.Module):
     """Members initialised as `ProxyLM` of the same seeds are, in fp32 on the CPU. What they compute with is in `dtype`."""
 
-    def __init__(self, shape: ModelShape, vocab_size: int, seeds: Sequence[int], dtype: torch.dtype = torch.float32):
+    def __init__(
+        self,
+        shape: ModelShape,
+        vocab_size: int,
+        seeds: Sequence[int],
+        dtype: torch.dtype = torch.float32,
+        mup_base: ModelShape | None = None,
+        dropout: float = 0.0,
+    ):
         super().__init__()
+        self.mup_base, self.parametrisation = mup_base, Parametrisation.of(shape, mup_base)
+        self.dropouts = [Dropout(dropout, seed) for seed in seeds]
         self.dtype = dtype
         self.shape = shape
         self.vocab_size = vocab_size
-        members = [dict(ProxyLM(shape, vocab_size, seed).named_parameters()) for seed in seeds]
+        members = [dict(ProxyLM(shape, vocab_size, seed, mup_base).named_parameters()) for seed in seeds]
         in_order = [(as_key(name), torch.stack([member[name].detach() for member in members])) for name in members[0]]
         self.stacked = nn.ParameterDict(in_order)  # of pairs: those of a dict it would sort
 
@@ -39,13 +51,28 @@ class ProxySwarm(nn.Module):
         members, batch, length = token_ids_SBL.shape
         of_member = torch.arange(members, device=token_ids_SBL.device).view(-1, 1, 1) * self.vocab_size
         x_SND = F.embedding((token_ids_SBL + of_member).flatten(1), self.weight("embed_tokens.weight").flatten(0, 1))
-        rotation = rotary_table(length, self.shape.d_head, x_SND)
+        rotation = rotary_table(length, self.shape, x_SND)
+        x_SND = self._dropout(x_SND, batch, place=0)
         for layer in range(self.shape.num_layers):
-            prefix = f"layers.{layer}."
-            x_SND = x_SND + self._attention(f"{prefix}self_attn.", self._norm(f"{prefix}input_layernorm", x_SND), batch, rotation)
-            x_SND = x_SND + self._feed_forward(f"{prefix}mlp.", self._norm(f"{prefix}post_attention_layernorm", x_SND))
+            prefix, place = f"layers.{layer}.", 1 + 2 * layer
+            attended_SND = self._attention(f"{prefix}self_attn.", self._norm(f"{prefix}input_layernorm", x_SND), batch, rotation)
+            x_SND = x_SND + self._dropout(attended_SND, batch, place)
+            fed_SND = self._feed_forward(f"{prefix}mlp.", self._norm(f"{prefix}post_attention_layernorm", x_SND))
+            x_SND = x_SND + self._dropout(fed_SND, batch, place + 1)
         head = self.weight("embed_tokens.weight" if self.shape.tied_embeddings else "lm_head.weight")
-        return self._losses(self._norm("norm", x_SND), head, targets_SBL.flatten(1))
+        return self._losses(scaled(self._norm("norm", x_SND), self.parametrisation.logits), head, targets_SBL.flatten(1))
+
+    def place_dropout(self, first_sequence: int) -> None:
+        """Where in their streams the next batches stand."""
+        for dropout in self.dropouts:
+            dropout.first_sequence = first_sequence
+
+    def _dropout(self, x_SND: Tensor, batch: int, place: int) -> Tensor:
+        if not self.dropouts[0].share:
+            return x_SND
+        _, tokens, width = x_SND.shape
+        by_seed = {dropout.seed: dropout.scales((batch, tokens // batch, width), place, x_SND.device).flatten(0, 1) for dropout in self.dropouts}
+        return x_SND * torch.stack([by_seed[dropout.seed] for dropout in self.dropouts]).to(x_SND.dtype)
 
     def _losses(self, x_SND: Tensor, head_SVD: Tensor, targets_SN: Tensor) -> Tensor:
         """As many members at a time as one chunk of logits has room for."""
@@ -55,7 +82,7 @@ class ProxySwarm(nn.Module):
 
     def member(self, index: int) -> ProxyLM:
         """One member as a model of its own: a copy."""
-        model = ProxyLM(self.shape, self.vocab_size, seed=0)
+        model = ProxyLM(self.shape, self.vocab_size, seed=0, mup_base=self.mup_base)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.copy_(self.stacked[as_key(name)][index])
@@ -75,7 +102,7 @@ class ProxySwarm(nn.Module):
         return norm_S
 
     def _norm(self, name: str, x_SND: Tensor) -> Tensor:
-        return F.rms_norm(x_SND, x_SND.shape[-1:], eps=NORM_EPSILON) * self.weight(f"{name}.weight").unsqueeze(1)
+        return F.rms_norm(x_SND, x_SND.shape[-1:], eps=self.shape.norm_epsilon) * self.weight(f"{name}.weight").unsqueeze(1)
 
     def _linear(self, name: str, x_SND: Tensor) -> Tensor:
         return torch.bmm(x_SND, self.weight(f"{name}.weight").mT)
@@ -83,7 +110,8 @@ class ProxySwarm(nn.Module):
     def _attention(self, prefix: str, x_SND: Tensor, batch: int, rotation: tuple[Tensor, Tensor]) -> Tensor:
         def heads(name: str) -> Tensor:
             """[S * B, heads, L, E]"""
-            return self._linear(prefix + name, x_SND).view(len(x_SND) * batch, -1, *self._heads(name)).transpose(1, 2)
+            projected_SND = scaled(self._linear(prefix + name, x_SND), self.parametrisation.queries if name == "q_proj" else 1.0)
+            return projected_SND.view(len(x_SND) * batch, -1, *self._heads(name)).transpose(1, 2)
 
         grouped = self.shape.num_kv_heads != self.shape.num_heads
         q, k, v = rotate(heads("q_proj"), *rotation), rotate(heads("k_proj"), *rotation), heads("v_proj")

@@ -7,8 +7,8 @@ from typing import Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from models.divergence import DivergencePolicy
-from models.frozen import Frozen
-from models.ladder import ModelShape, num_params, num_params_non_embedding, train_flops
+from models.frozen import Frozen, nearest
+from models.ladder import PRESETS, ModelShape, num_params, num_params_non_embedding, train_flops
 from models.learning_rate import ScheduleName, cosine, one_minus_sqrt, power
 
 MIN_BATCH_SEQUENCES = 4
@@ -44,6 +44,11 @@ class TrainingConfig(Frozen):
     adam_beta1: float = Field(default=0.9, ge=0, lt=1)
     adam_beta2: float = Field(default=0.95, ge=0, lt=1)
     gradient_clip: PositiveFloat = 1.0
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of each block's output, and of the embedding, set to zero: for repeated data")
+    mup_base: str | None = Field(
+        default=None,
+        description="name of the preset at whose width learning_rate was found: muP (arXiv 2203.03466) carries it to others; standard when absent",
+    )
     precision: Literal["fp32", "bf16"] = "fp32"
     compiled: bool = Field(
         default=False,
@@ -55,6 +60,24 @@ class TrainingConfig(Frozen):
     def _batch_is_whole_sequences(self) -> Self:
         if isinstance(self.batch_tokens, int) and self.batch_tokens % self.sequence_length:
             raise ValueError(f"batch_tokens {self.batch_tokens} must be a multiple of sequence_length {self.sequence_length}")
+        return self
+
+    @model_validator(mode="after")
+    def _compiled_layers_have_no_dropout(self) -> Self:
+        if self.compiled and self.dropout:
+            raise ValueError("training.compiled and training.dropout: layers would be compiled anew for each batch; leave one of them out")
+        return self
+
+    @property
+    def mup_base_shape(self) -> ModelShape | None:
+        return PRESETS[self.mup_base] if self.mup_base else None
+
+    @model_validator(mode="after")
+    def _mup_has_a_base_and_its_rate(self) -> Self:
+        if self.mup_base and self.mup_base not in PRESETS:
+            raise ValueError(f"mup_base '{self.mup_base}' is not known{nearest(self.mup_base, PRESETS)}; known are {', '.join(PRESETS)}")
+        if self.mup_base and self.learning_rate == "step-law":
+            raise ValueError(f"with mup_base the learning_rate is the best one at {self.mup_base}, as a number: step-law's falls with the size")
         return self
 
     @model_validator(mode="after")

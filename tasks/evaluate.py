@@ -19,7 +19,7 @@ from tasks.evaluation_table import EVALUATION_SCHEMA
 from tasks.items import task_files
 from tasks.probes.asked import AskedProbes, asked_probes, with_contamination
 from tasks.probes.contamination_scan import Contamination
-from tasks.processes import processes
+from tasks.processes import has_gpus, processes
 from tasks.run_directory import RunResult
 from tasks.stage import import_meanwhile, main
 from tasks.study import Study
@@ -105,7 +105,7 @@ def examine(study: Study, runs: list[RunResult]) -> Answers:
 
 def on_a_gpu() -> bool:
     """PyTorch takes seconds to import: it is asked only where there is a device of which it might know."""
-    if not any(next(Path("/dev").glob(device), None) for device in ("nvidia*", "kfd", "dxg")):
+    if not has_gpus():
         return False
     import torch
 

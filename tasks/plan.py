@@ -4,14 +4,15 @@ from collections import defaultdict
 
 from models import training_plan
 from models.frozen import StudyError
-from models.ladder import Budget, LadderRun, num_params, num_params_non_embedding
+from models.ladder import PRESETS, Budget, LadderRun, num_params, num_params_non_embedding
 from models.training_plan import TrainingPlan, shared_steps
 from models.weight_hooks.stream_hook import StreamHook
 from tasks import layout
 from tasks.launches import hosts
 from tasks.pretrain import PlannedRun, planned_runs, with_references
 from tasks.study import Study, lineage, load_study
-from tasks.study_plan import EpochsPlan, RungPlan, StudyPlan, Trained, total
+from tasks.study_plan import EpochsPlan, RungPlan, StudyPlan, SwarmPlan, Trained, total
+from tasks.swarm import planned_members
 from tasks.throughput import Setting, Throughput, known_throughputs, measure, setting_of, with_estimates
 from tasks.timings import timing_of
 from tasks.tokenize_corpus import MANIFEST, load_manifest, load_tokens
@@ -40,6 +41,7 @@ def plan_study(study: Study, measure_speed: bool = False) -> StudyPlan:
         tokens_are_counted=bool(tokenized),
         rungs=_plan_rungs(study, vocab_size, [run for runs in runs_by_mixture.values() for run in with_references(runs)], measure_speed),
         epochs=tuple(row for name, runs in runs_by_mixture.items() for row in _epochs(study, name, runs)),
+        swarms=tuple(_plan_swarm(study, name, vocab_size) for name in study.swarms),
         gpus=study.hardware.ranks * len(hosts(study.hardware)),
         price_per_gpu_hour=study.hardware.price_per_gpu_hour,
     )
@@ -54,7 +56,7 @@ def tokenized_recipes(study: Study) -> list[str]:
     def steps(of: Study, recipe: str) -> list[object]:
         return [of.recipes[name] for name in lineage(of.recipes, recipe)] if recipe in of.recipes else []
 
-    recipes = dict.fromkeys(mixture.recipe for mixture in study.mixtures.values())
+    recipes = dict.fromkeys(part.recipe for part in (*study.mixtures.values(), *study.swarms.values()))
     return [name for name in recipes if (layout.TOKENS / name / MANIFEST).exists() and steps(study, name) == steps(checkout, name)]
 
 
@@ -66,14 +68,14 @@ def _plan_rungs(study: Study, vocab_size: int, planned: list[PlannedRun], measur
     references = [mixture for mixture in study.mixtures.values() if isinstance(mixture.hook, StreamHook) and mixture.hook.needs_reference]
     seed, runs = study.ladder.runs()[0].seed, len(study.ladder.seeds) * (len(study.mixtures) + len(references))
     rungs = [(rung, _training_plan(study, rung, vocab_size)) for rung in study.ladder.runs() if rung.seed == seed]
-    settings = [setting_of(rung.shape, vocab_size, plan, study.training, study.hardware) for rung, plan in rungs]
+    settings = [setting_of(rung.shape, rung.vocab_size(vocab_size), plan, study.training, study.hardware) for rung, plan in rungs]
     plans_by_size = {size: [plan for rung, plan in rungs if rung.size == size] for size in study.ladder.sizes}
     throughputs = _throughputs(settings, [rung.size for rung, _ in rungs], study, measure_speed)
     return tuple(
         RungPlan(
             size=rung.size,
             budget=rung.budget.name,
-            num_params=num_params(rung.shape, vocab_size),
+            num_params=num_params(rung.shape, rung.vocab_size(vocab_size)),
             num_params_non_embedding=num_params_non_embedding(rung.shape),
             training=plan,
             shared_steps=shared_steps(plan, study.ladder.snapshots, plans_by_size[rung.size]),
@@ -86,6 +88,7 @@ def _plan_rungs(study: Study, vocab_size: int, planned: list[PlannedRun], measur
 
 
 def _training_plan(study: Study, rung: LadderRun, vocab_size: int) -> TrainingPlan:
+    vocab_size = rung.vocab_size(vocab_size)
     budget, shortest = (one.tokens(rung.shape, vocab_size, study.training.sequence_length) for one in (rung.budget, study.ladder.budgets[0]))
     try:
         return training_plan.plan(rung.shape, vocab_size, budget, study.training, shortest if study.training.shared_trunk else None)
@@ -99,6 +102,31 @@ def _throughputs(settings: list[Setting], sizes: list[str], study: Study, measur
         measure(unknown.values(), study.hardware)
         known = known_throughputs(settings)
     return with_estimates(settings, sizes, known)
+
+
+def _plan_swarm(study: Study, name: str, vocab_size: int) -> SwarmPlan:
+    swarm, shape = study.swarms[name], PRESETS[study.swarms[name].size]
+    budget_tokens = swarm.budget.tokens(shape, vocab_size, study.training.sequence_length)
+    try:
+        plan = training_plan.plan(shape, vocab_size, budget_tokens, study.training)
+    except ValueError as error:
+        raise StudyError(f"swarms.{name} can't be trained: {error}.") from None
+    members = planned_members(study, name, load_tokens(layout.TOKENS / swarm.recipe)) if swarm.recipe in tokenized_recipes(study) else []
+    epochs = [epochs for run in members for epochs in run.stream.epochs_by_domain(run.plan.num_sequences).values()]
+    setting = setting_of(shape, vocab_size, plan, study.training, study.hardware.model_copy(update={"ranks": 1}))
+    speed = known_throughputs([setting]).get(setting.key)
+    runs = len(members) or (None if swarm.mixtures_file else swarm.mixtures)
+    return SwarmPlan(
+        name=name,
+        size=swarm.size,
+        budget=swarm.budget.name,
+        num_params=num_params(shape, vocab_size),
+        runs=runs,
+        tokens=plan.tokens_seen,
+        train_flops=plan.train_flops,
+        most_epochs=max(epochs, default=None),
+        seconds=runs * plan.tokens_seen / speed.tokens_per_second if runs and speed else None,
+    )
 
 
 def _trained_of(runs: list[PlannedRun]) -> Trained:

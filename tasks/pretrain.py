@@ -11,6 +11,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+import psutil
+
 from models.frozen import StudyError, nearest
 from models.ladder import LadderRun, num_params, num_params_non_embedding
 from models.token_stream import TokenStream, natural_weights
@@ -19,8 +22,11 @@ from models.weight_hooks.schedule import WeightSchedule
 from models.weight_hooks.stream_hook import StreamHook
 from tasks import layout
 from tasks.atomic import replace_directory, write_json
+from tasks.checkpoint_start import checked_sha256
 from tasks.heartbeat import Pulse, heartbeats_of
 from tasks.launches import LAUNCHES, command, hosts, raise_if_hosts_are_missing, raise_if_hung, raise_why_unfinished, started
+from tasks.memory_check import check_memory
+from tasks.processes import has_gpus
 from tasks.run_directory import CODE, HOOK_CODE, Launch, RunDirectory, RunOutcome, RunResult, RunSpec, StageWeights, code_md5
 from tasks.stage import main
 from tasks.study import Study
@@ -128,9 +134,10 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
         for number, stage in enumerate(config.stages)
     )
     domains = sorted({domain for of_stage in (weights, *(stage.weights_by_domain for stage in stages)) for domain in of_stage})
-    vocab_size, sequence_length = corpus.manifest.vocab_size, study.training.sequence_length
+    sequence_length = study.training.sequence_length
     runs: list[PlannedRun] = []
     for rung in study.ladder.runs():
+        vocab_size = rung.vocab_size(corpus.manifest.vocab_size)
         shortest = study.ladder.budgets[0].tokens(rung.shape, vocab_size, sequence_length)
         spec = RunSpec(
             shape=rung.shape,
@@ -149,6 +156,7 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             tokens_md5_by_domain={domain: corpus.manifest.md5_by_domain[domain] for domain in domains},
             initialization_seed=rung.seeds.initialization,
             data_seed=rung.seeds.data,
+            start_sha256=checked_sha256(rung.checkpoint, f"ladder.checkpoints.{rung.size}", study.training) if rung.checkpoint else None,
             code_md5=code_md5((*CODE, *HOOK_CODE)) if config.hook else code_md5(),
             hook=config.hook,
             withheld_sequences=stream_hook.validation_sequences if stream_hook else 0,
@@ -165,9 +173,18 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
 
 
 def has_trunk_of(run: PlannedRun, shorter: PlannedRun) -> bool:
-    """Whether the steps before the shorter run's decay are those with which `run` begins, and no model of `run` is kept among them."""
-    same = (run.rung.size, run.rung.seeds) == (shorter.rung.size, shorter.rung.seeds) and shorter.plan.trunk_steps
-    return bool(same) and not any(step <= (shorter.plan.trunk_steps or 0) for step in run.snapshot_steps)
+    """Whether the steps before the shorter run's decay are those with which `run` begins, and no model of `run` is kept among them. A stream that
+    goes by shares of the budget reads other sequences there: at the trunk's start, in its middle or at its end.
+    Hooks go by the steps of the whole run."""
+    steps, batch = shorter.plan.trunk_steps or 0, run.plan.batch_sequences
+    if not steps or run.spec.hook or run.spec.model_copy(update={"budget_tokens": shorter.spec.budget_tokens}) != shorter.spec:
+        return False
+    if any(step <= steps for step in run.snapshot_steps):
+        return False
+    ours, theirs, firsts = run.stream, shorter.stream, (0, steps // 2 * batch, (steps - 1) * batch)
+    return ours.tokens_by_domain(steps * batch) == theirs.tokens_by_domain(steps * batch) and all(
+        np.array_equal(ours.sequences(first, first + batch), theirs.sequences(first, first + batch)) for first in firsts
+    )
 
 
 def resolve_weights(weights: dict[str, float] | str, corpus: TokenizedCorpus, where: str) -> dict[str, float]:
@@ -208,11 +225,14 @@ def launch(mixture: str, runs: list[PlannedRun], study: Study, begin_to_follow: 
                 f"Run {run.rung.name} has batches of {run.plan.batch_sequences} sequences, which {ranks} ranks can't share evenly: "
                 "choose a divisor of it for hardware.ranks, or another training.batch_tokens."
             )
+        if not study.hardware.hostfile and not has_gpus():  # what other machines and devices have, their ranks see
+            check_memory(run.rung.name, run.spec, study.hardware, psutil.virtual_memory().total)
         run.directory.write_spec(run.spec)
         run.directory.result_file.unlink(missing_ok=True)  # of a run that is trained again for its snapshots: to the same bits
     launch_file, log_file = LAUNCHES / f"{mixture}.json", LAUNCHES / f"{mixture}.log"
     order = Launch(
         run_keys=tuple(run.spec.key for run in runs),
+        checkpoints_by_run={run.spec.key: str(Path(run.rung.checkpoint.path).resolve()) for run in runs if run.rung.checkpoint},
         trunks_by_run={run.spec.key: tuple(shorter.spec.key for shorter in run.trunks) for run in runs if run.trunks},
         tokens=str(layout.TOKENS / study.mixtures[mixture].recipe),
         snapshots=study.ladder.snapshots,

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from models.divergence import Guard
 from models.frozen import StudyError
+from models.llama_weights import load_llama
 from models.model_average import average_models
 from models.proxy_lm import ProxyLM
 from models.token_stream import TokenStream
@@ -77,7 +78,10 @@ class Training:
         self.rank, self.ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
         self.rank_sequences = self.plan.batch_sequences // self.ranks
         self.micro_sequences = largest_divisor(self.rank_sequences, self.hardware.micro_batch_sequences)
-        model = ProxyLM(self.spec.shape, self.spec.vocab_size, self.spec.initialization_seed)
+        training = self.spec.training
+        model = ProxyLM(self.spec.shape, self.spec.vocab_size, self.spec.initialization_seed, training.mup_base_shape, training.dropout)
+        if checkpoint := launch.checkpoints_by_run.get(run.path.name):
+            load_llama(model, Path(checkpoint))
         self.engine = Engine(model, self.spec.training, self.hardware, self.plan.batch_sequences, self.micro_sequences)
         self.checkpoints = Checkpoints(run.checkpoints)
         self.meter = Meter(run, self.hardware, self.ranks, self.engine.device)
@@ -132,8 +136,8 @@ class Training:
         for start in range(first, first + self.rank_sequences, self.micro_sequences):
             if start > first:
                 self.engine.next_micro_batch()
+            self.engine.model.dropout.first_sequence = start
             inputs, targets, documents = self.micro_batch(start)
-            torch.manual_seed(((self.spec.data_seed << 40) + start) % (1 << 63))  # what is random in a forward pass is the same after a resume
             mine = None if counts is None else counts[start - first : start - first + self.micro_sequences]
             total += self.engine.backward(inputs, targets, mine, documents)
         mean_loss = total * (self.micro_sequences / self.rank_sequences) if even_loss is None else even_loss

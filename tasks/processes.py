@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import repeat
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -49,3 +50,8 @@ def end_with_standard_input() -> None:
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def has_gpus() -> bool:
+    """Whether there is a device that PyTorch may train on, without importing it."""
+    return any(next(Path("/dev").glob(device), None) for device in ("nvidia*", "kfd", "dxg"))

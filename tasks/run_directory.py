@@ -31,15 +31,19 @@ OF_ALL_RUNS = (
     "models/divergence.py",
     "models/document_order.py",
     "models/domain_order.py",
+    "models/dropout.py",
     "models/ladder.py",
     "models/learning_rate.py",
+    "models/llama_config.py",
     "models/model_average.py",
+    "models/model_shape.py",
     "models/packing.py",
+    "models/parametrisation.py",
     "models/proxy_lm.py",
     "models/token_stream.py",
     "models/training_plan.py",
 )
-CODE = (*OF_ALL_RUNS, "tasks/training_engine.py", "tasks/pretrain_worker.py")
+CODE = (*OF_ALL_RUNS, "models/llama_weights.py", "tasks/training_engine.py", "tasks/pretrain_worker.py")
 HOOK_CODE = ("models/weight_hooks", "tasks/run_weights.py")  # beside it, of runs with a hook
 SWARM_CODE = (*OF_ALL_RUNS, "models/proxy_swarm.py", "tasks/swarm_worker.py")
 FINAL_ROWS = 5  # of metrics, whose mean loss is the final one: a tenth of a run
@@ -81,6 +85,7 @@ class RunSpec(Frozen):
     tokens_md5_by_domain: dict[str, str]
     initialization_seed: int
     data_seed: int
+    start_sha256: str | None = None  # of the checkpoint that it starts from
     code_md5: str
     hook: Hook | None = None
     withheld_sequences: int = 0  # of each domain, its last ones: for a hook to measure on
@@ -274,6 +279,7 @@ class Launch(Frozen):
 
     run_keys: tuple[str, ...]
     trunks_by_run: dict[str, tuple[str, ...]] = {}  # keys of the shorter horizons of the same trunk, the longest first
+    checkpoints_by_run: dict[str, str] = {}  # folders of the models that runs start from
     tokens: str  # directory of the tokenized corpus
     snapshots: tuple[float, ...]  # shares of each run's steps after which its model is kept
     hardware: Hardware

@@ -19,6 +19,7 @@ from tasks import layout
 from tasks.benchmarks.config import EvaluationConfig
 from tasks.sources.config import LocalSource, Source
 from tasks.steps.config import Step
+from tasks.steps.pinned import PinnedFile
 
 
 class Heldout(Frozen):
@@ -138,7 +139,10 @@ class Swarm(Frozen):
     tokens_per_parameter: PositiveFloat | None = Field(default=None, description="of each run")
     budget_tokens: PositiveInt | None = Field(default=None, description="or: of each run")
     train_flops: PositiveFloat | None = Field(default=None, description="or: of each run")
-    mixtures: Annotated[int, Field(ge=5)] = Field(default=64, description="how many; the first is the natural one")
+    mixtures: Annotated[int, Field(ge=5)] = Field(default=64, description="how many are sampled; the first is the natural one")
+    mixtures_file: PinnedFile | None = Field(
+        default=None, description="instead of sampling: a CSV or Parquet table of weights, with a column `index` and one for each domain"
+    )
     seed: int = Field(default=1, description="of the samples, the initialisation and the order of documents: the same for all runs")
     max_epochs: PositiveFloat | None = Field(default=None, description="cap on how often a run may repeat any domain")
     target_max_epochs: PositiveFloat | None = Field(default=4.0, description="the same cap for what is proposed, at the target's tokens")

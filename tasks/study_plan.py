@@ -57,6 +57,20 @@ class RungPlan(Frozen):
         return self.trained_tokens / self.throughput.tokens_per_second if self.throughput else None
 
 
+class SwarmPlan(Frozen):
+    """All runs of a swarm."""
+
+    name: str
+    size: str
+    budget: str
+    num_params: int
+    runs: int | None  # None for those of a file that is read when its recipe is tokenized
+    tokens: int  # of each
+    train_flops: int  # of each
+    most_epochs: float | None  # of any domain in any run; None until its recipe is tokenized
+    seconds: float | None  # of all, one after another: stacked, they are as fast or faster
+
+
 class EpochsPlan(Frozen):
     """How often a mixture's longest run reads a domain, and how often the target would."""
 
@@ -76,6 +90,7 @@ class StudyPlan(Frozen):
     tokens_are_counted: bool
     rungs: tuple[RungPlan, ...]
     epochs: tuple[EpochsPlan, ...]
+    swarms: tuple[SwarmPlan, ...] = ()  # counted apart from the ladder's runs
     gpus: int  # ranks of all hosts
     price_per_gpu_hour: float | None
 

@@ -31,8 +31,8 @@ def _of_swarm(study: Study, name: str, outdated: Mapping[str, str]) -> Iterator[
             return
         except StudyError as error:
             state, sentence = State.FAILED, str(error)
-    for index in range(swarm.mixtures):
-        yield RunStanding(mixture=f"swarm {name}", run=str(index), run_key=None, state=state, sentence=sentence)
+    for run in ["all of its file"] if swarm.mixtures_file else map(str, range(swarm.mixtures)):
+        yield RunStanding(mixture=f"swarm {name}", run=run, run_key=None, state=state, sentence=sentence)
 
 
 def _of_members(members: list[PlannedRun], name: str, outdated: str | None) -> Iterator[RunStanding]:

@@ -24,6 +24,7 @@ from models.divergence import Guard
 from models.hardware import Hardware
 from models.ladder import num_params
 from models.model_average import average_models
+from models.parametrisation import parameter_groups
 from models.proxy_lm import export_llama
 from models.proxy_swarm import ProxySwarm
 from models.training_plan import TrainingConfig, largest_divisor
@@ -121,8 +122,9 @@ class Stack:
         self.micro_sequences = largest_divisor(self.plan.batch_sequences, hardware.micro_batch_sequences)
         self.step = members[0].step
         dtype = torch.bfloat16 if spec.training.precision == "bf16" else torch.float32
-        self.swarm = ProxySwarm(spec.shape, spec.vocab_size, [member.spec.initialization_seed for member in members], dtype).to(device)
-        self.optimizer = adam(self.swarm, spec.training)
+        seeds, training = [member.spec.initialization_seed for member in members], spec.training
+        self.swarm = ProxySwarm(spec.shape, spec.vocab_size, seeds, dtype, training.mup_base_shape, training.dropout).to(device)
+        self.optimizer = adam(self.swarm, training)
         self.max_norm = spec.training.gradient_clip
         if states := [member.state for member in members if member.state is not None]:
             self._restore(states)
@@ -156,12 +158,13 @@ class Stack:
     def train_step(self) -> tuple[Tensor, Tensor]:
         """One optimizer step of all members; their mean losses before it and their gradients' norms, [S] each."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.learning_rate_at(self.step)
+            group["lr"] = self.plan.learning_rate_at(self.step) * group["learning_rate_scale"]
         first, batch = self.step * self.plan.batch_sequences, self.plan.batch_sequences
         total_S = torch.zeros(len(self.members), device=self.device)
         for start in range(first, first + batch, self.micro_sequences):
             sequences = np.stack([member.stream.sequences(start, start + self.micro_sequences) for member in self.members])
             sequences_SBL = torch.from_numpy(sequences).to(self.device)
+            self.swarm.place_dropout(start)
             losses_S = self.swarm(sequences_SBL[..., :-1], sequences_SBL[..., 1:]) * (self.micro_sequences / batch)
             losses_S.sum().backward()
             total_S += losses_S.detach()
@@ -205,12 +208,7 @@ class Stack:
 
 
 def adam(swarm: ProxySwarm, config: TrainingConfig) -> torch.optim.AdamW:
-    """Norms have no weight decay."""
-    parameters = list(swarm.stacked.values())
-    groups = [
-        {"params": [parameter for parameter in parameters if parameter.dim() == 3], "weight_decay": config.weight_decay},
-        {"params": [parameter for parameter in parameters if parameter.dim() < 3], "weight_decay": 0.0},
-    ]
+    groups = parameter_groups(swarm.stacked.items(), swarm.shape, config)
     return torch.optim.AdamW(groups, betas=(config.adam_beta1, config.adam_beta2), fused=True)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from models.frozen import StudyError
 from models.hardware import Hardware
+from models.parametrisation import parameter_groups
 from models.proxy_lm import ProxyLM, export_llama
 from models.training_plan import TrainingConfig
 from tasks.atomic import replace_directory
@@ -120,7 +121,7 @@ class ClippingAdamW(GuardedAdamW):
 
 
 class Engine:
-    """DeepSpeed's engine around the model and torch's AdamW. Norms have no weight decay."""
+    """DeepSpeed's engine around the model and torch's AdamW."""
 
     def __init__(self, model: ProxyLM, config: TrainingConfig, hardware: Hardware, batch_sequences: int, micro_sequences: int):
         ranks = torch.distributed.get_world_size()
@@ -131,10 +132,7 @@ class Engine:
             raise_without_compiler()
             for layer in model.layers:
                 layer.compile()
-        groups = [
-            {"params": [parameter for parameter in model.parameters() if parameter.dim() == 2], "weight_decay": config.weight_decay},
-            {"params": [parameter for parameter in model.parameters() if parameter.dim() < 2], "weight_decay": 0.0},
-        ]
+        groups = parameter_groups(model.named_parameters(), model.shape, config)
         options = {"betas": (config.adam_beta1, config.adam_beta2), "fused": True}
         # With bf16 DeepSpeed keeps weights and sums in fp32 beside only from stage 1 on.
         self.zero_stage = max(1, hardware.zero_stage) if config.precision == "bf16" else hardware.zero_stage
@@ -175,7 +173,7 @@ class Engine:
     def step(self, learning_rate: float, allows: Callable[[float], bool]) -> float:
         """Ends a batch: the optimizer's step, if `allows` says so of the gradient's norm (over all ranks, before clipping), which comes back."""
         for group in self.adam.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["learning_rate_scale"]
         self.adam.allows = allows
         self.engine.step()
         return self.adam.norm()

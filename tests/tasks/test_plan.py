@@ -125,3 +125,12 @@ def test_a_budget_too_small_is_told(study):
     ladder = PARAMS["ladder"] | {"tokens_per_parameter": [1e-3]}
     with pytest.raises(StudyError, match=r"Runs 10k-0\.001x can't be trained: .*raise the budget"):
         plan_study(Study.model_validate(PARAMS | {"ladder": ladder}))
+
+
+def test_a_swarm_is_counted_beside_the_ladder(tokenized):
+    swarm = {"recipe": "raw", "size": "10k", "tokens_per_parameter": 1, "mixtures": 6}
+    study = Study.model_validate(PARAMS | {"swarms": {"s": swarm}})
+    [planned], without = plan_study(study).swarms, plan_study(tokenized)
+    assert (planned.runs, planned.tokens, planned.num_params) == (6, without.rungs[0].tokens, without.rungs[0].num_params)
+    assert planned.train_flops * 2 == without.rungs[0].train_flops and planned.most_epochs and planned.most_epochs > 0.5
+    assert plan_study(study).runs == without.runs

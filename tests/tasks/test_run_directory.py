@@ -39,6 +39,7 @@ OTHERS = {
     "tokens_md5_by_domain": {"a": "1", "b": "3"},
     "initialization_seed": 2,
     "data_seed": 2,
+    "start_sha256": "e",
     "code_md5": "d",
 }
 
