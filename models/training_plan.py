@@ -189,7 +189,7 @@ def plan(shape: ModelShape, vocab_size: int, budget_tokens: int, config: Trainin
     last_steps = math.ceil(config.decay_share * steps)
     decay_steps = {"cosine": steps - warmup_steps, "constant": 0}.get(config.schedule, last_steps)
 
-    # 6. Averaged models: at even distances over as many steps at the end, the last one among them (arXiv 2511.18903 section 5).
+    # 6. Averaged models: at even distances over as many steps at the end, the last one among them (arXiv 2511.18903).
     if config.average_models > last_steps:
         raise ValueError(f"training.average_models {config.average_models} is more than the {last_steps} steps of training.decay_share: lower it")
     averaged = {steps - last_steps * back // config.average_models for back in range(config.average_models)}

@@ -26,7 +26,6 @@ from tasks.processes import processes
 from tasks.run_directory import SWARM_CODE, RunResult, RunSpec, SwarmLaunch, code_md5
 from tasks.stage import main
 from tasks.study import Study, Swarm
-from tasks.swarm_mixtures_file import mixtures_from
 from tasks.tokenize_corpus import TokenizedCorpus, load_tokens
 
 POLL_SECONDS = 1.0
@@ -82,11 +81,12 @@ def planned_members(study: Study, name: str, corpus: TokenizedCorpus) -> list[Pl
         raise StudyError(f"swarms.{name} can't be trained: {error}.") from None
     members = []
     filled = [domain for domain, tokens in sorted(corpus.tokens_by_domain.items()) if len(tokens)]
-    mixtures = (
-        mixtures_from(swarm.mixtures_file, filled, f"swarms.{name}.mixtures_file")
-        if swarm.mixtures_file
-        else sampled_weights(swarm, corpus, num_sequences, study.training.sequence_length)
-    )
+    if swarm.mixtures_file:
+        from tasks.swarm_mixtures_file import mixtures_from  # with DuckDB, which `assay status` does not need
+
+        mixtures = mixtures_from(swarm.mixtures_file, filled, f"swarms.{name}.mixtures_file")
+    else:
+        mixtures = sampled_weights(swarm, corpus, num_sequences, study.training.sequence_length)
     for weights in mixtures:
         spec = RunSpec(
             shape=shape,

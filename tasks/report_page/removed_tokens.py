@@ -10,6 +10,7 @@ from tasks import layout
 from tasks.document_tokens import read_with_tokens
 from tasks.documents import read_shards
 from tasks.steps.base import draw_keys
+from tasks.study_tokenizer import StudyTokenizer
 
 HELDOUT_STEP = "heldout"  # of the split, and its reason
 GROUP = ["step", "reason", "domain", "source"]
@@ -19,11 +20,8 @@ Count = Callable[[list[str]], list[int]]
 
 def study_tokenizer() -> Count:
     """Counts tokens as the stage `tokenize` does, the end of text included."""
-    from transformers import AutoTokenizer  # takes seconds
-
-    tokenizer = AutoTokenizer.from_pretrained(layout.TOKENIZER).backend_tokenizer
-    tokenizer.encode_special_tokens = True
-    return lambda texts: [len(encoding.ids) + 1 for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+    backend = StudyTokenizer().backend
+    return lambda texts: [len(encoding.ids) + 1 for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 def removed_tokens(corpus: str, before: str | None, seed: int, count: Count) -> pl.DataFrame:

@@ -6,6 +6,7 @@ from tasks import layout
 from tasks.document_tokens import read_with_tokens
 from tasks.documents import COPIES, DOCUMENT_SCHEMA, write_shards
 from tasks.study import Study
+from tasks.study_tokenizer import StudyTokenizer
 from tasks.tokenize_corpus import tokenize_corpus
 from tasks.train_tokenizer import train_bpe
 from tests.tasks.steps.some_documents import documents
@@ -22,8 +23,7 @@ def corpus(study_folder, default_study: Study) -> tuple[Study, list[int]]:
     table = documents(TEXTS, domain=["web", "notes", "web"] * 10 + ["notes", "web"]).append_column(COPIES, pa.array(COPIES_D, COPIES.type))
     write_shards(layout.kept("clean"), [table], pa.schema([*DOCUMENT_SCHEMA, COPIES]), shard_bytes=200)
     tokenize_corpus(default_study, "clean")
-    tokenizer.backend_tokenizer.encode_special_tokens = True
-    return default_study, [len(tokenizer.backend_tokenizer.encode(text).ids) + 1 for text in TEXTS]
+    return default_study, [len(StudyTokenizer().backend.encode(text).ids) + 1 for text in TEXTS]
 
 
 def test_tokens_of_a_document_are_those_of_one_copy(corpus):

@@ -86,7 +86,7 @@ def test_stages_are_shares_of_the_budget_and_a_result_has_the_mean_of_their_weig
 
 def test_a_curriculum_reads_documents_by_their_score(study, corpus):
     def planned(**order):
-        mixture = Mixture(recipe="raw", weights={"legal": 1.0}, **({"order": order} if order else {}))
+        mixture = Mixture.model_validate({"recipe": "raw", "weights": {"legal": 1.0}} | ({"order": order} if order else {}))
         return planned_runs(study.model_copy(update={"mixtures": {"m": mixture}}), "m", corpus)[0]
 
     falling = planned(by="number", rising=False)
