@@ -163,6 +163,7 @@ def _write_tokens(vocab_size: int) -> None:
     its = DomainTokens(tokens=len(tokens), documents=1, bytes=len(tokens), md5="measurement")
     with replace_directory(SCRATCH / "tokens") as directory:
         tokens.tofile(directory / "made-up.bin")
+        np.save(directory / "made-up.offsets.npy", np.array([0, len(tokens)], dtype=np.uint64))
         manifest = TokensManifest(vocab_size=vocab_size, dtype="uint32", end_of_text_id=0, domains={"made-up": its})
         write_json(directory / MANIFEST, manifest.model_dump())
 
