@@ -31,7 +31,7 @@ def test_a_measurement_trains_each_size_and_leaves_nothing_behind(study_folder):
 @pytest.mark.slow
 def test_a_launch_that_fails_is_said(study_folder):
     hardware = Hardware(ranks=2, zero_stage=3, micro_batch_sequences=1, hostfile="hosts")
-    (study_folder / "hosts").write_text("")
+    (study_folder / "hosts").write_text("localhost has no slots\n")
     with pytest.raises(StudyError, match="The speed of training could not be measured: '"):
         measure([setting("10k", hardware)], hardware)
     assert not MEASURED.exists()
