@@ -99,8 +99,19 @@ class Prefect:
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         request = urllib.request.Request(f"{self.url}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request) as answer:
-            return json.load(answer)
+        return self.answer_to(request)
+
+    def answer_to(self, request: urllib.request.Request | str) -> Any:
+        """503 is what Prefect says while SQLite is locked: its own clients try again."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(request) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                if error.code != 503 or time.monotonic() > deadline:
+                    raise
+            time.sleep(1)
 
     def start_study(self, **parameters: Any) -> str:
         (deployment,) = self.post("deployments/filter", {})
@@ -112,8 +123,7 @@ class Prefect:
         states: list[dict[str, Any]] = []
 
         def is_final() -> bool:
-            with urllib.request.urlopen(f"{self.url}/flow_runs/{run}") as answer:
-                states.append(json.load(answer)["state"])
+            states.append(self.answer_to(f"{self.url}/flow_runs/{run}")["state"])
             return states[-1]["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
         wait_for(is_final)
