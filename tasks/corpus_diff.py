@@ -1,11 +1,10 @@
 """What one recipe drops that another keeps: `python -m tasks.corpus_diff clean quality` says what `quality` drops of what `clean` keeps."""
 
 import polars as pl
-import pyarrow.compute as pc
 
 from models.frozen import Frozen, StudyError
 from tasks import layout
-from tasks.document_tokens import read_with_tokens
+from tasks.document_tokens import beside, read_with_tokens
 from tasks.stage import main
 from tasks.steps.base import draw_keys
 from tasks.study import Study, lineage
@@ -69,8 +68,7 @@ def corpus_diff(study: Study, keeps: str, drops: str) -> CorpusDiff:
     other, steps = _kept(study, drops).select("id", now="text"), _removed(study, drops)
     domains, dropped, rewritten = [], [], 0
     for table in read_with_tokens(keeps, ["id", "domain", "source", "text"]):
-        ids = pc.min_max(table["id"]).as_py()  # corpora are in the order of their ids: of the others only a part is read
-        near = pl.col("id").is_between(pl.lit(ids["min"], pl.String), pl.lit(ids["max"], pl.String))
+        near = beside(table)
         kept = pl.DataFrame(pl.from_arrow(table)).with_columns(bytes=pl.col("text").str.len_bytes(), key=draw_keys(table, study.seed))
         both = kept.join(other.filter(near).collect(), on="id", how="left")
         rewritten += both.filter(pl.col("now") != pl.col("text")).height

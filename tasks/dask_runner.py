@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from tasks.runners import OnWorker, RunAll, library
+from tasks.cluster_work import OnWorker
+from tasks.runners import RunAll, library
 from tasks.stage import TemporaryError
 
 CONNECT_SECONDS = 30

@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from models.frozen import StudyError
@@ -35,6 +37,12 @@ def read_with_tokens(corpus: str, columns: Sequence[str]) -> Iterator[pa.Table]:
         yield table.append_column(TOKENS, pa.array(_tokens(table, offsets, position)))
     if any(position[domain] != len(starts) - 1 for domain, starts in offsets.items()):
         raise _stale(corpus)
+
+
+def beside(shard: pa.Table) -> pl.Expr:
+    """Of another corpus, the documents between a shard's first and last: corpora are in the order of their ids, so that only a part of it is read."""
+    ids = pc.min_max(shard["id"]).as_py()
+    return pl.col("id").is_between(pl.lit(ids["min"], pl.String), pl.lit(ids["max"], pl.String))
 
 
 def _tokens(table: pa.Table, offsets: dict[str, np.ndarray], position: Counter[str]) -> np.ndarray:

@@ -135,6 +135,7 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
     )
     domains = sorted({domain for of_stage in (weights, *(stage.weights_by_domain for stage in stages)) for domain in of_stage})
     sequence_length = study.training.sequence_length
+    tokens_by_domain = corpus.in_order(config.order, domains)
     runs: list[PlannedRun] = []
     for rung in study.ladder.runs():
         vocab_size = rung.vocab_size(corpus.manifest.vocab_size)
@@ -162,7 +163,7 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
             withheld_sequences=stream_hook.validation_sequences if stream_hook else 0,
         )
         try:
-            plan, stream = spec.plan, spec.stream(corpus.in_order(spec.order, domains), corpus.offsets_by_domain)
+            plan, stream = spec.plan, spec.stream(tokens_by_domain, corpus.offsets_by_domain)
             if stream_hook:
                 stream_hook.starts(plan.steps, sorted(weights))
         except ValueError as error:
@@ -174,8 +175,8 @@ def planned_runs(study: Study, mixture: str, corpus: TokenizedCorpus) -> list[Pl
 
 def has_trunk_of(run: PlannedRun, shorter: PlannedRun) -> bool:
     """Whether the steps before the shorter run's decay are those with which `run` begins, and no model of `run` is kept among them. A stream that
-    goes by shares of the budget reads other sequences there: at the trunk's start, in its middle or at its end.
-    Hooks go by the steps of the whole run."""
+    goes by shares of the budget reads other sequences there: at the trunk's start, in its middle or at its end. Hooks go by the steps of the whole
+    run."""
     steps, batch = shorter.plan.trunk_steps or 0, run.plan.batch_sequences
     if not steps or run.spec.hook or run.spec.model_copy(update={"budget_tokens": shorter.spec.budget_tokens}) != shorter.spec:
         return False

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tasks.runners import ROOT, OnWorker, RunAll, library
+from tasks.cluster_work import ROOT, OnWorker
+from tasks.runners import RunAll, library
 from tasks.stage import TemporaryError
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import torch
 import torch.distributed
-from safetensors.torch import load_file
 from torch import Tensor
 
 from models.frozen import StudyError
+from models.llama_weights import load_llama
 from models.proxy_lm import ProxyLM
 from models.token_stream import TokenStream
 from models.weight_hooks.sample_reweighting import SampleReweighting
@@ -63,8 +63,7 @@ class RunWeights:
         if not directory.model.exists():
             raise StudyError(f"Run {self.spec.key} measures against run {spec.key}, which has no model: it diverged; lower training.learning_rate.")
         model = ProxyLM(spec.shape, spec.vocab_size, spec.initialization_seed)
-        tensors = {name.removeprefix("model."): tensor for name, tensor in load_file(directory.model / "model.safetensors").items()}
-        model.load_state_dict(tensors, strict=not spec.shape.tied_embeddings)
+        load_llama(model, directory.model)
         return model.to(self.device, torch.bfloat16 if spec.training.precision == "bf16" else torch.float32)
 
 

@@ -17,6 +17,7 @@ PLUMBING = {
     "models.frozen",
     "models.hardware",
     "tasks.atomic",
+    "tasks.cluster_work",
     "tasks.dask_runner",
     "tasks.heartbeat",
     "tasks.launches",

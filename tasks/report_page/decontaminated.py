@@ -3,8 +3,7 @@
 from pydantic import TypeAdapter
 
 from models.frozen import Frozen
-from tasks import layout
-from tasks.atomic import read_json
+from tasks.report_page.step_records import step_records
 
 STEP = "decontaminate"
 
@@ -41,6 +40,5 @@ class Found(Frozen):
 
 def decontaminated(recipe: str) -> list[Found]:
     """One for each such step of the recipe that saw a document."""
-    path = layout.CORPORA / recipe / "steps.json"
-    records = read_json(path) if path.exists() else []
-    return TypeAdapter(list[Found]).validate_python([record["record"] for record in records if record["step"] == STEP and record["record"]])
+    records = [record["record"] for record in step_records(recipe) if record["step"] == STEP and record["record"]]
+    return TypeAdapter(list[Found]).validate_python(records)

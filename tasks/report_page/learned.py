@@ -5,9 +5,8 @@ What decontamination found is no number: decontaminated.py has it."""
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tasks import layout
-from tasks.atomic import read_json
 from tasks.report_page.decontaminated import STEP as DECONTAMINATE
+from tasks.report_page.step_records import step_records
 
 
 class Learned(NamedTuple):
@@ -18,11 +17,8 @@ class Learned(NamedTuple):
 
 def learned(recipe: str) -> list[Learned]:
     """In the order of the steps; empty for a recipe without such steps."""
-    path = layout.CORPORA / recipe / "steps.json"
-    records = read_json(path) if path.exists() else []
-    return [
-        Learned(record["step"], what, value) for record in records if record["step"] != DECONTAMINATE for what, value in _flat(record["record"] or {})
-    ]
+    records = [record for record in step_records(recipe) if record["step"] != DECONTAMINATE]
+    return [Learned(record["step"], what, value) for record in records for what, value in _flat(record["record"] or {})]
 
 
 def _flat(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:

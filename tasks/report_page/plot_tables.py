@@ -14,6 +14,7 @@ from tasks.benchmarks.choice_metrics import (
     NORMALIZED_ACCURACY,
 )
 from tasks.benchmarks.items import NUM_CHOICES
+from tasks.corpus_diff import known_sum
 from tasks.evaluation_table import BITS_PER_BYTE, COUNTS, HELDOUT, PROBES, SNAPSHOT
 from tasks.report_page.evidence import Evidence
 from tasks.report_page.flows import funnel_by_source, removals
@@ -102,9 +103,13 @@ def training_curves(evidence: Evidence) -> pl.DataFrame:
 
 def funnel(by_source: pl.DataFrame) -> pl.DataFrame:
     """The same of all sources together."""
-    tokens = pl.when(pl.col("tokens").is_null().any()).then(None).otherwise(pl.col("tokens").sum())
     key = ("recipe", "order", "corpus", "step")
-    amounts = {"documents": pl.col("documents").sum(), "bytes": pl.col("bytes").sum(), "tokens": tokens, "counted": pl.col("counted").all()}
+    amounts = {
+        "documents": pl.col("documents").sum(),
+        "bytes": pl.col("bytes").sum(),
+        "tokens": known_sum("tokens"),
+        "counted": pl.col("counted").all(),
+    }
     return by_source.group_by(*key, maintain_order=True).agg(**amounts)
 
 

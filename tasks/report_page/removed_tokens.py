@@ -4,10 +4,9 @@ are in them as they were removed; else tokenized here, all of them or, where tha
 from collections.abc import Callable, Iterator
 
 import polars as pl
-import pyarrow.compute as pc
 
 from tasks import layout
-from tasks.document_tokens import read_with_tokens
+from tasks.document_tokens import beside, read_with_tokens
 from tasks.documents import read_shards
 from tasks.steps.base import draw_keys
 from tasks.study_tokenizer import StudyTokenizer
@@ -63,10 +62,8 @@ def _removed(corpus: str, before: str | None) -> Iterator[pl.DataFrame]:
     else:
         removed = pl.scan_parquet(layout.removed(corpus) / "*.parquet").select(columns)
         for table in read_with_tokens(before, ["id", "text"]):
-            ids = pc.min_max(table["id"]).as_py()  # corpora are in the order of their ids
-            near = removed.filter(pl.col("id").is_between(pl.lit(ids["min"], pl.String), pl.lit(ids["max"], pl.String)))
             was = pl.DataFrame(pl.from_arrow(table)).select("id", "tokens", was="text")
-            found = near.collect().join(was, on="id", how="inner")
+            found = removed.filter(beside(table)).collect().join(was, on="id", how="inner")
             yield found.with_columns(tokens=pl.when(pl.col("was") == pl.col("text")).then("tokens")).select(*columns, "tokens")
     if corpus == layout.POOL:
         for table in read_shards(layout.HELDOUT, ["id", "text", "domain", "source"]):

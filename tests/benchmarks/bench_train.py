@@ -23,8 +23,9 @@ from models.ladder import PRESETS, num_params
 from models.training_plan import TrainingConfig
 from tasks.heartbeat import heartbeats_of
 from tasks.launches import command, started
-from tasks.run_directory import Launch, RunDirectory, RunSpec
+from tasks.run_directory import Launch
 from tests.benchmarks.training_contestants import CONTESTANTS
+from tests.benchmarks.training_run import written_spec
 from tests.conftest import PROJECT
 from tests.tasks.token_shards import write_token_shards
 
@@ -58,25 +59,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def write_launch(asked: argparse.Namespace) -> Path:
-    spec = RunSpec(
-        shape=PRESETS[asked.size],
-        vocab_size=asked.vocabulary,
-        budget_tokens=asked.steps * asked.batch * SEQUENCE_LENGTH,
-        training=TrainingConfig(
-            sequence_length=SEQUENCE_LENGTH,
-            batch_tokens=asked.batch * SEQUENCE_LENGTH,
-            learning_rate=1e-3,
-            precision=asked.precision,
-            compiled=asked.compiled,
-        ),
-        weights_by_domain={"one": 0.5, "two": 0.5},
-        max_epochs=None,
-        tokens_md5_by_domain={},
-        initialization_seed=1,
-        data_seed=1,
-        code_md5="benchmark",
+    training = TrainingConfig(
+        sequence_length=SEQUENCE_LENGTH,
+        batch_tokens=asked.batch * SEQUENCE_LENGTH,
+        learning_rate=1e-3,
+        precision=asked.precision,
+        compiled=asked.compiled,
     )
-    RunDirectory(spec.key).write_spec(spec)
+    spec = written_spec(asked.size, asked.vocabulary, asked.steps, training)
     hardware = Hardware(ranks=1, micro_batch_sequences=asked.micro_batch)
     launch = Launch(run_keys=(spec.key,), tokens=str(Path("tokens").resolve()), snapshots=(), hardware=hardware)
     Path("launch.json").write_text(launch.model_dump_json())

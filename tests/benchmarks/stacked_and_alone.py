@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 from models.hardware import Hardware
-from models.ladder import PRESETS
 from models.proxy_lm import ProxyLM
 from models.training_plan import TrainingConfig
-from tasks.run_directory import RunDirectory, RunSpec, SwarmLaunch
+from tasks.run_directory import RunDirectory, SwarmLaunch
 from tasks.swarm_worker import Member, Stack, fastest_stack
 from tasks.tokenize_corpus import load_tokens
+from tests.benchmarks.training_run import written_spec
 
 STEPS = 4  # of each member and round
 BATCH_SEQUENCES = 16
@@ -26,19 +26,8 @@ def tokens_per_second(
     """How many were stacked, and the rates of each round, stacked and alone."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     batch_tokens = BATCH_SEQUENCES * sequence_length
-    spec = RunSpec(
-        shape=PRESETS[size],
-        vocab_size=vocabulary,
-        budget_tokens=100 * batch_tokens,
-        training=TrainingConfig.model_validate({"sequence_length": sequence_length, "batch_tokens": batch_tokens, "precision": precision}),
-        weights_by_domain={"one": 0.5, "two": 0.5},
-        max_epochs=None,
-        tokens_md5_by_domain={},
-        initialization_seed=1,
-        data_seed=1,
-        code_md5="benchmark",
-    )
-    RunDirectory(spec.key).write_spec(spec)
+    training = TrainingConfig.model_validate({"sequence_length": sequence_length, "batch_tokens": batch_tokens, "precision": precision})
+    spec = written_spec(size, vocabulary, 100, training)
     tokens = load_tokens(Path("tokens")).tokens_by_domain
     launch = SwarmLaunch(shares=((spec.key,),), tokens="tokens", hardware=Hardware(ranks=1))
     like = [Member(RunDirectory(spec.key), tokens) for _ in range(members)]

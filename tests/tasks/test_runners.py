@@ -19,9 +19,9 @@ import pytest
 
 from models.frozen import StudyError
 from tasks import layout
+from tasks.cluster_work import OnWorker
 from tasks.curate import CURATION, curate
 from tasks.documents import DOCUMENT_SCHEMA, write_shards
-from tasks.runners import OnWorker
 from tasks.stage import TemporaryError
 from tasks.study import Study
 from tests.tasks.test_curate import corpus, digest, study  # noqa: F401
